@@ -1,0 +1,97 @@
+# Everything a developer or CI runs. `make help` lists the verbs.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := check
+.ONESHELL:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TAG ?= dev
+REGISTRY ?= docker.io/local
+IMAGES := operator prepare trainer
+PYTEST := $(BIN)/python -m pytest
+
+export PYTHONPATH := .
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help check
+help: ## List the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+check: lint test-unit ## What to run while writing: lint and unit tests (the default)
+
+## --- development ---
+.PHONY: setup lock format lint generate verify
+setup: $(VENV)/.installed ## Make .venv with all pinned dependencies (needs Python 3.11 or newer)
+
+$(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@echo "[setup] installing the pinned dependencies into $(VENV)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	DS_BUILD_OPS=0 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes
+	compile() { $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade "$$@"; }
+	compile --extra dev pyproject.toml --output-file requirements/dev.txt
+	for extra in operator prepare trainer; do
+	  compile --constraints requirements/dev.txt --extra $$extra pyproject.toml --output-file requirements/$$extra.txt
+	done
+
+format: setup ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup ## ruff, mypy strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+generate: setup ## Write everything that is generated from the models and tables
+	$(BIN)/python -m docs_gen
+
+verify: setup ## Fail if something generated is out of date
+	$(BIN)/python -m docs_gen --check
+
+## --- tests ---
+.PHONY: test test-unit test-integration test-e2e
+test: lint verify ## All tests: unit, integration (real apiserver), e2e (real kubelet)
+	@scripts/test-all
+
+test-unit: setup ## Unit tests: no cluster, under a minute
+	$(PYTEST) tests --ignore tests/integration --ignore tests/e2e --ignore tests/chart
+
+test-integration: setup tools ## Tests against a real apiserver that they start themselves
+	$(PYTEST) tests/integration tests/chart
+
+test-e2e: setup cluster-up images ## Tests on the local cluster, with real pods
+	eval "$$($(PYTHON) -m cluster env)"
+	$(PYTEST) tests/e2e
+
+## --- cluster and images ---
+.PHONY: tools cluster-up cluster-down cluster-status images
+tools: ## Build the pinned Kubernetes tools (cached outside the checkout)
+	$(PYTHON) -m cluster build
+
+cluster-up: ## Start the local Kubernetes (root, Debian); nothing happens if it runs already
+	$(PYTHON) -m cluster up
+
+cluster-down: ## Stop the local Kubernetes and remove its state
+	$(PYTHON) -m cluster down
+
+cluster-status: ## Say what of the local Kubernetes runs
+	$(PYTHON) -m cluster status
+
+images: ## Build the images: into the local cluster, or with docker if CLUSTER=docker
+	scripts/build-images $(REGISTRY) $(TAG)
+
+## --- demo ---
+.PHONY: demo demo-down
+demo: setup ## From nothing to posts by a freshly trained bot
+	$(BIN)/python -m demo up
+
+demo-down: setup ## Remove the demo and the local cluster
+	$(BIN)/python -m demo down

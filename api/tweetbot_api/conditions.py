@@ -1,0 +1,199 @@
+"""Condition types, the reasons that stand on them, and how a condition changes.
+
+Types follow kstatus (sigs.k8s.io/cli-utils/pkg/kstatus): `Reconciling` and `Stalled` are present only while true,
+`Ready` always. Reasons carry a meaning and a remedy, from which `docs/reasons.md` is generated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from tweetbot_api.exitcodes import ExitCode
+from tweetbot_api.status import Condition
+
+
+class ConditionType(StrEnum):
+    """Types of the conditions on a TweetBot."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+class Reason(StrEnum):
+    """CamelCase reasons of conditions, failures and Events."""
+
+    # On the way
+    PENDING = "Pending"
+    PREPARING = "Preparing"
+    TRAINING = "Training"
+    RETRYING = "Retrying"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a password
+    SUCCEEDED = "Succeeded"
+    # The spec or what it names
+    INVALID_SPEC = "InvalidSpec"
+    BASE_MODEL_NOT_FOUND = "BaseModelNotFound"
+    BASE_MODEL_UNUSABLE = "BaseModelUnusable"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_UNREADABLE = "SourceUnreadable"
+    SOURCE_EMPTY = "SourceEmpty"
+    HANDLE_MISMATCH = "HandleMismatch"
+    TOO_LITTLE_TEXT = "TooLittleText"
+    STORAGE_ACCESS_DENIED = "StorageAccessDenied"
+    BUCKET_NOT_FOUND = "BucketNotFound"
+    # The machine or the network
+    STORAGE_UNAVAILABLE = "StorageUnavailable"
+    OUT_OF_MEMORY = "OutOfMemory"
+    NON_FINITE_LOSS = "NonFiniteLoss"
+    INTERRUPTED = "Interrupted"
+    RESULT_LOST = "ResultLost"
+    JOB_FAILED = "JobFailed"
+    INTERNAL_ERROR = "InternalError"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a reason means to the owner of the bot and what to do about it."""
+
+    meaning: str
+    remedy: str
+    exit_code: ExitCode | None = None
+    """The code with which a trainer that meets this failure exits; None for reasons that only the operator gives."""
+
+
+EXPLANATIONS: Final[dict[Reason, Explanation]] = {
+    Reason.PENDING: Explanation("The run is accepted and its first Job is about to be made.", "Nothing to do."),
+    Reason.PREPARING: Explanation("Posts are being fetched, cleaned and counted; no GPU is held.", "Nothing to do."),
+    Reason.TRAINING: Explanation("The train Job exists; `status.stage` says how far it is.", "Nothing to do."),
+    Reason.RETRYING: Explanation(
+        "An attempt failed in a way that another may not; the next one starts after a pause.",
+        "Nothing to do; `status.failure` tells what went wrong.",
+    ),
+    Reason.UNSCHEDULABLE: Explanation(
+        "No node has room for the pod.",
+        "Compare `spec.resources` with the nodes' free GPUs, CPU and memory; the message is the scheduler's own.",
+    ),
+    Reason.IMAGE_PULL_FAILED: Explanation(
+        "The node cannot get the trainer's image.",
+        "Check the chart's `images` values and the pull secret; the pod starts by itself once the image is there.",
+    ),
+    Reason.SECRET_NOT_FOUND: Explanation(
+        "A Secret that the bot names, or a key in it, is missing in the bot's namespace.",
+        "Create it; the pod starts by itself. The message names the Secret.",
+    ),
+    Reason.SUCCEEDED: Explanation("The model and its manifest are stored.", "See `status.outputs`."),
+    Reason.INVALID_SPEC: Explanation(
+        "The spec passed the schema but cannot be run.", "Edit the field that the message names."
+    ),
+    Reason.BASE_MODEL_NOT_FOUND: Explanation(
+        "The base model is neither on the Hub under that name and revision nor under that S3 prefix.",
+        "Correct `spec.baseModel.name` or `revision`; without a network use an `s3://` mirror.",
+        ExitCode.BAD_SPEC,
+    ),
+    Reason.BASE_MODEL_UNUSABLE: Explanation(
+        "The base model has no safetensors weights, no fast tokenizer, or is not a causal language model.",
+        "Choose a causal language model saved with `save_pretrained` (safetensors and tokenizer.json).",
+        ExitCode.BAD_SPEC,
+    ),
+    Reason.SOURCE_NOT_FOUND: Explanation(
+        "There is no file at the source's address.",
+        "Upload it, or correct `spec.source`; `{handle}` in the address becomes the handle.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.SOURCE_UNREADABLE: Explanation(
+        "The file is not what the source says: not a zip archive from X, or not JSON lines.",
+        "Upload the archive as X sent it, or one JSON object or string per line.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.SOURCE_EMPTY: Explanation(
+        "The file is well-formed but holds no posts.",
+        "Ask X for the archive again, with posts included.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.HANDLE_MISMATCH: Explanation(
+        "The archive belongs to another account than the handle asked for.",
+        "Correct `spec.handles` or the archive's address.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.TOO_LITTLE_TEXT: Explanation(
+        "Fewer than 6,000 characters are left after cleaning; a model would only learn them by heart.",
+        "Give more posts, or add a handle.",
+        ExitCode.TOO_LITTLE_TEXT,
+    ),
+    Reason.STORAGE_ACCESS_DENIED: Explanation(
+        "The S3 store refused the credentials or the action.",
+        "Check the Secret's `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` and the bucket's policy.",
+        ExitCode.BAD_SPEC,
+    ),
+    Reason.BUCKET_NOT_FOUND: Explanation(
+        "The bucket does not exist.",
+        "Create it, or correct the bucket's name in `spec.output.s3`, `spec.source` or the chart's values.",
+        ExitCode.BAD_SPEC,
+    ),
+    Reason.STORAGE_UNAVAILABLE: Explanation(
+        "The S3 store or the network did not answer, or answered with a server error.",
+        "Nothing at first: it is tried again. If it stays, check the endpoint.",
+        ExitCode.TRANSIENT,
+    ),
+    Reason.OUT_OF_MEMORY: Explanation(
+        "The container used more memory than its limit, or the GPU's memory ran out.",
+        "Raise `spec.resources.memory`, or lower `spec.training.batchSize` or `blockSize`.",
+    ),
+    Reason.NON_FINITE_LOSS: Explanation(
+        "The loss became NaN or infinite.",
+        "Lower `spec.training.learningRate`, or use `precision: fp32`.",
+        ExitCode.BAD_SPEC,
+    ),
+    Reason.INTERRUPTED: Explanation(
+        "The pod was stopped from outside: drained, preempted, evicted or deleted.",
+        "Nothing to do; another attempt follows.",
+        ExitCode.STOPPED_WITH_CHECKPOINT,
+    ),
+    Reason.RESULT_LOST: Explanation(
+        "The Job succeeded but left no result that proves a stored manifest.",
+        "See the pod's log; another attempt follows.",
+    ),
+    Reason.JOB_FAILED: Explanation("The Job failed and left no cause of its own.", "See the pod's log and Events."),
+    Reason.INTERNAL_ERROR: Explanation(
+        "The trainer met an error that it does not know.",
+        "See `status.failure.logTail`, and report it with the log.",
+        ExitCode.TRANSIENT,
+    ),
+}
+
+
+def set_condition(
+    conditions: Sequence[Condition],
+    kind: ConditionType,
+    *,
+    status: bool,
+    reason: Reason,
+    message: str,
+    generation: int,
+    now: datetime,
+) -> list[Condition]:
+    """Return the conditions with one of them set; its transition time moves only if its status flips."""
+    value = "True" if status else "False"
+    old = next((condition for condition in conditions if condition.type == kind), None)
+    new = Condition(
+        type=kind,
+        status=value,
+        reason=reason,
+        message=message,
+        observed_generation=generation,
+        last_transition_time=old.last_transition_time if old and old.status == value else now,
+    )
+    if old is None:
+        return [*conditions, new]
+    return [new if condition.type == kind else condition for condition in conditions]
+
+
+def drop_condition(conditions: Sequence[Condition], kind: ConditionType) -> list[Condition]:
+    """Return the conditions without the one of this type."""
+    return [condition for condition in conditions if condition.type != kind]

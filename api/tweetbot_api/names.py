@@ -1,0 +1,90 @@
+"""Every name that one part of the system writes and another reads.
+
+Labels, paths, object names, S3 keys and environment variables are declared here once; a test freezes them, because
+renaming one breaks running bots.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, Literal
+
+GROUP: Final = "tweetbot.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "TweetBot"
+PLURAL: Final = "tweetbots"
+
+JobKind = Literal["prepare", "train"]
+"""The two Jobs of a run: `prepare` fetches and cleans without a GPU, `train` needs one."""
+
+# Labels and annotations
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "tweetbot-operator"
+LABEL_JOB_KIND: Final = f"{GROUP}/job-kind"
+LABEL_RUN_ID: Final = f"{GROUP}/run-id"
+LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+ANNOTATION_OPERATOR_VERSION: Final = f"{GROUP}/operator-version"
+FIELD_MANAGER: Final = "tweetbot-operator"
+
+# In the pod
+CONTAINER: Final = "trainer"
+MANIFEST_DIR: Final = "/etc/tweetbot/run"
+MANIFEST_FILE: Final = "manifest.json"
+CA_FILE: Final = "operator-ca.crt"
+TOKEN_DIR: Final = "/var/run/secrets/tweetbot.dev"  # noqa: S105 - a folder, not a password
+TOKEN_FILE: Final = "token"  # noqa: S105 - a file name, not a password
+TOKEN_AUDIENCE: Final = "progress.tweetbot.dev"  # noqa: S105 - a public audience, not a password
+WORK_DIR: Final = "/work"
+TERMINATION_MESSAGE_PATH: Final = "/dev/termination-log"
+TERMINATION_MESSAGE_LIMIT: Final = 4096
+"""Bytes that the kubelet keeps of a termination message."""
+GPU_RESOURCE: Final = "nvidia.com/gpu"
+
+# Environment of the pod, filled from Secrets of the bot's namespace
+ENV_S3_ACCESS_KEY: Final = "AWS_ACCESS_KEY_ID"
+ENV_S3_SECRET_KEY: Final = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name
+ENV_WANDB_API_KEY: Final = "WANDB_API_KEY"
+
+# The operator's server
+PROGRESS_PATH: Final = "/v1/progress"
+RESULT_PATH: Final = "/v1/result"
+
+# Files of one run, relative to its prefix in S3
+DATASET_POSTS: Final = "dataset/posts.jsonl"
+DATASET_INFO: Final = "dataset/dataset.json"
+MODEL_DIR: Final = "model"
+CARD: Final = "model/README.md"
+PREDICTIONS: Final = "predictions.png"
+LOSS_CURVE: Final = "loss.png"
+METRICS: Final = "metrics.jsonl"
+SAMPLES: Final = "samples.json"
+OUTPUT_MANIFEST: Final = "manifest.json"
+
+END_OF_TEXT: Final = "<|endoftext|>"
+"""Separator of posts in huggingtweets' training text, whatever the base model's own token is."""
+
+_NAME_IN_JOB = 40
+
+
+def run_prefix(prefix: str, namespace: str, name: str, run_id: str) -> str:
+    """Return the key prefix of one run in the bucket, without slashes at its ends."""
+    return "/".join(part for part in (prefix.strip("/"), namespace, name, run_id) if part)
+
+
+def job_name(bot: str, run_id: str, kind: JobKind, attempt: int) -> str:
+    """Return the name of the Job (and its ConfigMap) of one attempt: at most 63 characters, never used twice.
+
+    The run id is part of it, so two bots whose long names begin alike cannot meet.
+    """
+    return f"{bot[:_NAME_IN_JOB].rstrip('-.').replace('.', '-')}-{run_id}-{kind}-{attempt}"
+
+
+def model_name(handles: Sequence[str]) -> str:
+    """Return the model's name as huggingtweets forms it: the sorted handles joined by a hyphen."""
+    return "-".join(sorted(handles))
+
+
+def digest(*parts: str, length: int = 10) -> str:
+    """Return the first hexadecimal digits of a SHA-256 over the parts, kept apart by a NUL."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:length]

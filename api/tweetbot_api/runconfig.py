@@ -1,0 +1,91 @@
+"""The run manifest: what the operator hands to a Job, as one versioned JSON document in a ConfigMap.
+
+A Job works on a list of bots; a batch of one is the simplest case. It holds no secret: credentials reach the pod as
+environment variables from Secrets of the bot's namespace.
+"""
+
+from typing import Literal
+
+from tweetbot_api.model import ApiModel
+from tweetbot_api.names import JobKind
+from tweetbot_api.spec import BaseModelReference, Generation, Source, Training
+
+
+class S3Location(ApiModel):
+    """A bucket and how to reach it."""
+
+    bucket: str
+    """Name of the bucket."""
+    prefix: str
+    """Key prefix of this run, without slashes at its ends."""
+    endpoint: str | None = None
+    """Address of an S3-compatible store; None for AWS."""
+    region: str | None = None
+    """Region of the bucket."""
+
+    @property
+    def uri(self) -> str:
+        """The prefix as an `s3://` address."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
+
+class WandbConfig(ApiModel):
+    """Where the W&B runs go."""
+
+    mode: Literal["online", "offline", "disabled"] = "disabled"
+    """As in the spec."""
+    project: str = "huggingtweets"
+    """Project of the runs."""
+    entity: str | None = None
+    """Owner of the project."""
+
+
+class BotIdentity(ApiModel):
+    """Which attempt of which run of which bot; every message carries it, so that a late one is known as such."""
+
+    namespace: str
+    """Namespace of the TweetBot."""
+    name: str
+    """Name of the TweetBot."""
+    uid: str
+    """Its uid: a bot deleted and made again is another."""
+    run_id: str
+    """Id of the run."""
+    attempt: int
+    """Try of the Job."""
+
+
+class RunConfig(ApiModel):
+    """One bot's run, fully resolved: no default is left to the trainer."""
+
+    bot: BotIdentity
+    """Whom this is for."""
+    handles: list[str]
+    """Accounts, lower case, without `@`, no duplicates, in the order of the spec."""
+    source: Source
+    """Where the posts come from."""
+    base_model: BaseModelReference
+    """The pretrained model."""
+    training: Training
+    """The recipe; `seed` is always set."""
+    generation: Generation
+    """How the bot writes."""
+    output: S3Location
+    """Where the results go."""
+    wandb: WandbConfig = WandbConfig()
+    """Where metrics are sent."""
+
+
+class RunManifest(ApiModel):
+    """Everything that one Job needs to know."""
+
+    schema_version: Literal[1] = 1
+    """Changes when an older trainer could not read it."""
+    job_kind: JobKind
+    """Which half of the run this Job is."""
+    job_name: str
+    """Name of the Job, for logs."""
+    operator_url: str | None = None
+    """Base address of the operator's server, `https://host:port`; None reports nowhere."""
+    bots: list[RunConfig]
+    """The batch."""

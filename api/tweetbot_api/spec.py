@@ -1,0 +1,287 @@
+"""What a user writes in a TweetBot: the single source of the CRD's schema, its defaults and its messages.
+
+The docstring under a field becomes its description in `kubectl explain`. Defaults that belong to the platform (S3,
+W&B, base model, resources) are absent here: the operator's settings fill them in and they never land in the spec.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from tweetbot_api.model import ApiModel
+
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+Quantity = Annotated[
+    str,
+    BeforeValidator(str),
+    StringConstraints(pattern=_QUANTITY, max_length=24),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": _QUANTITY, "maxLength": 24}),
+]
+"""A Kubernetes quantity such as `500m`, `2` or `16Gi`."""
+
+Handle = Annotated[str, StringConstraints(pattern=r"^@?[A-Za-z0-9_]{1,15}$", max_length=16)]
+SecretName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
+]
+Uri = Annotated[str, StringConstraints(pattern=r"^(s3|file)://[^\s]+$", max_length=1024)]
+Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$", max_length=253)]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=63)]
+KubernetesName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+Prompt = Annotated[str, StringConstraints(max_length=280)]
+
+ONE_SOURCE = "give exactly one source: archive or files"
+LENGTHS_IN_ORDER = "minLength must not be larger than maxLength"
+HANDLES_DIFFER = "handles must differ from each other; remove the repeated one"
+ONE_FILE_PER_HANDLE = (
+    "with several handles the source's uri must contain {handle}, for example s3://tweets/{handle}.zip"
+)
+
+
+def cel_rules(*rules: tuple[str, str]) -> ConfigDict:
+    """Return a model's configuration that puts CEL rules, each with its message, into the CRD.
+
+    The same rule stands as a validator in the model, for the command line, which no apiserver guards.
+    """
+    validations: JsonValue = [{"rule": rule, "message": message} for rule, message in rules]
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": validations})
+
+
+def normalize_handles(handles: Sequence[Handle]) -> list[str]:
+    """Return the handles as huggingtweets keys them: no leading `@`, lower case, each once, in their order."""
+    return list(dict.fromkeys(handle.strip().removeprefix("@").lower() for handle in handles))
+
+
+class SecretReference(ApiModel):
+    """The name of a Secret in the bot's own namespace."""
+
+    name: SecretName
+    """Name of a Secret in the namespace of the TweetBot. The operator never reads it: only the pod does."""
+
+
+class FileSource(ApiModel):
+    """Where one kind of file with posts lies."""
+
+    uri: Uri
+    """Address of the file: `s3://bucket/key`, or `file:///path` for the command line. `{handle}` in it is replaced by
+    each handle, so that several handles can have a file each. Example: `s3://tweets/{handle}.zip`."""
+
+
+class Source(ApiModel):
+    """Where the posts come from: exactly one of the fields."""
+
+    archive: FileSource | None = None
+    """The account owner's own data archive, the zip file that X sends on request (old and new layouts)."""
+    files: FileSource | None = None
+    """JSON lines: one JSON string, or one object with `text` or `full_text`, per line."""
+
+    model_config = cel_rules(
+        ("[has(self.archive), has(self.files)].filter(given, given).size() == 1", ONE_SOURCE),
+    )
+
+    @property
+    def chosen(self) -> FileSource:
+        """The source that is given."""
+        chosen = self.archive or self.files
+        assert chosen, ONE_SOURCE  # noqa: S101 - the validator below has seen to it
+        return chosen
+
+    @model_validator(mode="after")
+    def _has_exactly_one(self) -> Self:
+        if (self.archive is None) == (self.files is None):
+            raise ValueError(ONE_SOURCE)
+        return self
+
+
+class BaseModelReference(ApiModel):
+    """The pretrained causal language model that is fine-tuned."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_.:/@-]+$")]
+    """Name on the Hugging Face Hub (`gpt2`), an `s3://bucket/prefix` that holds a saved model, or `file:///path` for
+    the command line. Weights must be safetensors; no code of the model's repository is ever run."""
+    revision: Annotated[str, StringConstraints(max_length=255)] | None = None
+    """Branch, tag or commit on the Hub. Without it, the newest of the main branch. Not used for S3 or files."""
+
+
+class Training(ApiModel):
+    """The fine-tuning recipe; the defaults are those of huggingtweets."""
+
+    epochs: int = Field(default=4, ge=1, le=50)
+    """How many differently shuffled copies of the posts are learned, in one pass."""
+    learning_rate: float = Field(default=1.372e-4, gt=0, le=1)
+    """Peak learning rate of AdamW; it falls to 0 as a cosine over the run."""
+    batch_size: int = Field(default=1, ge=1, le=64)
+    """Blocks in one optimiser step."""
+    block_size: int = Field(default=1024, ge=16, le=8192)
+    """Tokens in one block; the incomplete tail of the text is dropped. At most the base model's context."""
+    warmup_ratio: float = Field(default=0, ge=0, le=1)
+    """Share of the steps in which the learning rate rises from 0."""
+    weight_decay: float = Field(default=0, ge=0, le=1)
+    """AdamW's weight decay."""
+    max_grad_norm: float = Field(default=1, gt=0, le=1000)
+    """The gradient is scaled down to this norm when it is larger."""
+    eval_fraction: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of the kept posts that is held out of training to measure the loss. 0 measures nothing."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward and backward passes; `auto` is bf16 where the GPU has it, else fp32."""
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    """Seed of shuffling, dropout and sampling. Without it, one is derived from the run's id and recorded."""
+
+
+class Generation(ApiModel):
+    """How the bot writes: saved with the model, and used for the samples on its card."""
+
+    prompts: list[Prompt] = Field(default=["My dream is"], min_length=1, max_length=8)
+    """Beginnings of the sample posts."""
+    samples_per_prompt: int = Field(default=10, ge=1, le=20)
+    """Sample posts written for each prompt."""
+    min_length: int = Field(default=10, ge=0, le=1024)
+    """Least tokens of a post, prompt included."""
+    max_length: int = Field(default=160, ge=2, le=1024)
+    """Most tokens of a post, prompt included."""
+    temperature: float = Field(default=1, gt=0, le=10)
+    """Below 1 the bot is more predictable, above 1 wilder."""
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    """Only the likeliest tokens that together have this probability are sampled from."""
+
+    model_config = cel_rules(("self.minLength <= self.maxLength", LENGTHS_IN_ORDER))
+
+    @model_validator(mode="after")
+    def _has_lengths_in_order(self) -> Self:
+        if self.min_length > self.max_length:
+            raise ValueError(LENGTHS_IN_ORDER)
+        return self
+
+
+class Toleration(ApiModel):
+    """A taint that the pods may be scheduled onto; the fields are those of a pod's toleration."""
+
+    key: Annotated[str, StringConstraints(max_length=316)] | None = None
+    """Key of the taint; empty with operator `Exists` for every key."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """How the value is compared."""
+    value: LabelValue | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; every effect if left out."""
+
+
+class Resources(ApiModel):
+    """What the train Job asks of the cluster; what is left out comes from the operator's settings."""
+
+    gpus: int | None = Field(default=None, ge=0, le=1)
+    """GPUs (`nvidia.com/gpu`) of the train pod. 0 trains on the CPU."""
+    cpu: Quantity | None = None
+    """CPU request and limit of the train pod."""
+    memory: Quantity | None = None
+    """Memory request and limit of the train pod."""
+    node_selector: dict[str, LabelValue] | None = Field(default=None, max_length=16)
+    """Labels that the train pod's node must carry."""
+    tolerations: list[Toleration] | None = Field(default=None, max_length=16)
+    """Taints that the train pod may be scheduled onto."""
+    priority_class_name: KubernetesName | None = None
+    """PriorityClass of the train pod."""
+    queue_name: LabelValue | None = None
+    """Kueue LocalQueue in the bot's namespace that the train Job waits in. Needs Kueue in the cluster."""
+
+
+class S3Output(ApiModel):
+    """The S3 bucket that holds what a run leaves behind; what is left out comes from the operator's settings."""
+
+    bucket: Bucket | None = None
+    """Name of the bucket. It must exist."""
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./=-]*$", max_length=256)] | None = None
+    """Key prefix; below it come namespace, name and run id."""
+    endpoint: Endpoint | None = None
+    """Address of an S3-compatible store. Without it, AWS."""
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=32)] | None = None
+    """Region of the bucket."""
+    credentials_secret: SecretReference | None = None
+    """Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, also used to read `s3://` sources. Without
+    it (here and in the settings) the pod's own identity is used."""
+
+
+class Output(ApiModel):
+    """Where the results go."""
+
+    s3: S3Output | None = None
+    """The S3 bucket for model, card, pictures and manifest."""
+
+
+class WandbTracking(ApiModel):
+    """The Weights & Biases project of the two runs (preprocess and train)."""
+
+    mode: Literal["online", "offline", "disabled"] | None = None
+    """`online` sends as it goes, `offline` leaves files that `wandb sync` sends later, `disabled` does neither."""
+    project: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=128)] | None = None
+    """Project of the runs."""
+    entity: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=128)] | None = None
+    """User or team that owns the project."""
+    api_key_secret: SecretReference | None = None
+    """Secret with the key `WANDB_API_KEY`; needed for `online`."""
+
+
+class Tracking(ApiModel):
+    """Where metrics are sent while the run goes on."""
+
+    wandb: WandbTracking | None = None
+    """Weights & Biases."""
+
+
+class TweetBotSpec(ApiModel):
+    """The bot that is wanted: whose posts, which base model, how to train, where to store it."""
+
+    handles: list[Handle] = Field(min_length=1, max_length=3)
+    """One to three accounts, with or without `@`. Several make a "cyborg" that learns equally from each."""
+    source: Source
+    """Where the posts come from."""
+    base_model: BaseModelReference | None = None
+    """The pretrained model. Without it, the operator's default (`gpt2`)."""
+    training: Training = Training()
+    """The fine-tuning recipe."""
+    generation: Generation = Generation()
+    """How the bot writes."""
+    resources: Resources | None = None
+    """What the train Job asks of the cluster."""
+    output: Output | None = None
+    """Where the results go."""
+    tracking: Tracking | None = None
+    """Where metrics are sent."""
+    run_id: Annotated[str, StringConstraints(max_length=63)] | None = Field(default=None, alias="runID")
+    """Change it to any new text to have an unchanged bot trained again."""
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    """How often each Job of a run is tried before the run fails."""
+
+    model_config = cel_rules(
+        (
+            (
+                "self.handles.map(h, h.replace('@', '').lowerAscii())"
+                ".all(h, self.handles.exists_one(o, o.replace('@', '').lowerAscii() == h))"
+            ),
+            HANDLES_DIFFER,
+        ),
+        (
+            (
+                "self.handles.size() == 1 || (has(self.source.archive) ? self.source.archive.uri : "
+                "has(self.source.files) ? self.source.files.uri : '{handle}').contains('{handle}')"
+            ),
+            ONE_FILE_PER_HANDLE,
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _names_each_handle_once(self) -> Self:
+        if len(normalize_handles(self.handles)) < len(self.handles):
+            raise ValueError(HANDLES_DIFFER)
+        if len(self.handles) > 1 and "{handle}" not in self.source.chosen.uri:
+            raise ValueError(ONE_FILE_PER_HANDLE)
+        return self

@@ -1,0 +1,181 @@
+"""What the operator reports on a TweetBot. Output only: nothing here is ever read back as a wish."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from tweetbot_api.model import ApiModel, Time
+from tweetbot_api.names import JobKind
+
+Phase = Literal["Pending", "Preparing", "Queued", "Training", "Suspended", "Succeeded", "Failed"]
+Stage = Literal["Fetching", "Cleaning", "Training", "Evaluating", "Generating", "Publishing"]
+
+
+class Condition(ApiModel):
+    """One condition, as metav1.Condition."""
+
+    type: str
+    """Kind of the condition, CamelCase."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: str
+    """Why, as one CamelCase word; `docs/reasons.md` explains each with its remedy."""
+    message: Annotated[str, StringConstraints(max_length=4096)]
+    """Why, as a sentence that names the field or object and the fix."""
+    observed_generation: int
+    """The spec's generation that this was decided on."""
+    last_transition_time: Time
+    """When `status` last changed."""
+
+
+class Progress(ApiModel):
+    """How far the run is, over its whole length."""
+
+    percent: int = Field(ge=0, le=100)
+    """Share of the whole run that is done, from fetch to publication."""
+    step: int | None = None
+    """Optimiser steps done."""
+    total_steps: int | None = None
+    """Optimiser steps of the run."""
+    loss: float | None = None
+    """Training loss of the newest steps, in nats per token."""
+    tokens_per_second: float | None = None
+    """Training speed."""
+    eta_seconds: int | None = None
+    """Estimated seconds until the end of the training."""
+    last_heartbeat_time: Time | None = None
+    """When the trainer was last heard, by the operator's clock."""
+
+
+class Run(ApiModel):
+    """The current run, or the last one."""
+
+    id: str
+    """Derived from the object's uid, its spec and `spec.runID`."""
+    number: int = 1
+    """Counts the runs of this object."""
+    job_kind: JobKind = "prepare"
+    """The Job that the run is at."""
+    attempt: int = 1
+    """Counts the tries of that Job."""
+    job_name: str
+    """Name of the Job of this attempt."""
+    start_time: Time
+    """When the run was accepted."""
+    completion_time: Time | None = None
+    """When the run ended."""
+    retry_time: Time | None = None
+    """Before this time the attempt's Job is not made: the pause after a failure."""
+    gpu_seconds: int = 0
+    """Seconds of GPU held by the train Jobs of this run, times GPUs."""
+
+
+class HandleCounts(ApiModel):
+    """The rows of the model card's data table for one handle: downloaded = retweets + short + kept."""
+
+    handle: str
+    """The account, lower case, without `@`."""
+    display_name: Annotated[str, StringConstraints(max_length=200)] | None = None
+    """The account's name as people see it, if the source tells."""
+    downloaded: int
+    """Posts in the source."""
+    retweets: int
+    """Posts of others, passed on."""
+    short: int
+    """Posts with fewer than three words of their own."""
+    kept: int
+    """Posts that the bot learns from."""
+
+
+class Dataset(ApiModel):
+    """The prepared posts."""
+
+    characters: int
+    """Characters of the kept posts."""
+    tokens: int
+    """Tokens of the kept posts, one copy of each, by the base model's tokenizer."""
+    sha256: str
+    """Hash of the stored posts."""
+
+
+class Evaluation(ApiModel):
+    """How well the bot foresees posts that it has not seen."""
+
+    loss: float
+    """Loss on the held-out posts after training, in nats per token."""
+    perplexity: float
+    """exp(loss)."""
+    base_loss: float | None = None
+    """The same for the base model before training."""
+    base_perplexity: float | None = None
+    """exp(baseLoss)."""
+
+
+class WandbRuns(ApiModel):
+    """Addresses of the two W&B runs."""
+
+    preprocess_url: str | None = Field(default=None, alias="preprocessURL")
+    """The preprocess run."""
+    train_url: str | None = Field(default=None, alias="trainURL")
+    """The train run."""
+
+
+class Outputs(ApiModel):
+    """Where the results lie."""
+
+    model_uri: str = Field(alias="modelURI")
+    """Folder with weights, tokenizer and generation settings."""
+    card_uri: str = Field(alias="cardURI")
+    """The model card."""
+    predictions_uri: str = Field(alias="predictionsURI")
+    """Picture of predictions, for sharing."""
+    manifest_uri: str = Field(alias="manifestURI")
+    """The list of all files with their hashes, written last."""
+    manifest_sha256: str = Field(alias="manifestSHA256")
+    """Hash of that list."""
+
+
+class Failure(ApiModel):
+    """Why the last attempt failed. It stays after pod, node and Job are gone."""
+
+    reason: str
+    """One CamelCase word; `docs/reasons.md` explains each with its remedy."""
+    message: Annotated[str, StringConstraints(max_length=1024)]
+    """A sentence that names what to fix."""
+    exit_code: int | None = None
+    """Exit code of the container."""
+    log_tail: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    """The last lines of the log."""
+
+
+class TweetBotStatus(ApiModel):
+    """What the operator saw and did."""
+
+    observed_generation: int = -1
+    """The spec's generation that this status speaks of; -1 before the operator has seen the object."""
+    phase: Phase | None = None
+    """Short form of the conditions, for people."""
+    stage: Stage | None = None
+    """What the current Job is doing."""
+    progress: Progress | None = None
+    """How far the run is."""
+    run: Run | None = None
+    """The current run."""
+    data: list[HandleCounts] | None = Field(default=None, max_length=3)
+    """The data table of the model card."""
+    dataset: Dataset | None = None
+    """The prepared posts, once the prepare Job is done."""
+    evaluation: Evaluation | None = None
+    """How good the bot is."""
+    outputs: Outputs | None = None
+    """Where the results lie."""
+    wandb: WandbRuns | None = None
+    """Addresses of the W&B runs, when tracked online."""
+    samples: list[Annotated[str, StringConstraints(max_length=600)]] | None = Field(default=None, max_length=3)
+    """Posts that the bot wrote."""
+    failure: Failure | None = None
+    """Why the last attempt failed."""
+    conditions: list[Condition] = Field(default=[], max_length=16)
+    """Ready, Reconciling and Stalled as kstatus reads them; Complete or Failed at the end."""
+
+    model_config = ConfigDict(extra="ignore")

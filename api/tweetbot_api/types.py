@@ -1,0 +1,60 @@
+"""The TweetBot resource: metadata that we read, spec and status."""
+
+import json
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from tweetbot_api.model import ApiModel, Time
+from tweetbot_api.names import digest
+from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.status import TweetBotStatus
+
+
+class ObjectMeta(ApiModel):
+    """The part of an object's metadata that we read."""
+
+    name: str = "local"
+    """Name within the namespace."""
+    namespace: str = "default"
+    """Namespace."""
+    uid: str = ""
+    """Changes when an object is deleted and made again."""
+    generation: int = 1
+    """Counts the changes of the spec."""
+    resource_version: str = ""
+    """Changes with every write."""
+    deletion_timestamp: Time | None = None
+    """Set once the object is being deleted."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class TweetBot(ApiModel):
+    """A bot that writes like its handles."""
+
+    api_version: Literal["tweetbot.dev/v1alpha1"] = "tweetbot.dev/v1alpha1"
+    """Version of this schema."""
+    kind: Literal["TweetBot"] = "TweetBot"
+    """Kind of the object."""
+    metadata: ObjectMeta
+    """Standard object metadata."""
+    spec: TweetBotSpec
+    """The bot that is wanted."""
+    status: TweetBotStatus = TweetBotStatus()
+    """What the operator saw and did."""
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run that this spec asks for.
+
+        Only what shapes the model counts, and only where it differs from the defaults: neither more attempts or
+        memory nor a newer operator with new fields starts a run again.
+        """
+        shaping = self.spec.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude_defaults=True,
+            include={"handles", "source", "base_model", "training", "generation", "output", "run_id"},
+        )
+        return digest(self.metadata.uid, json.dumps(shaping, sort_keys=True))

@@ -1,0 +1,92 @@
+"""The platform team's settings: one YAML file, written by the Helm chart and read once at start."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError
+from tweetbot_api.model import ApiModel
+from tweetbot_api.spec import BaseModelReference, Quantity, Resources, S3Output, WandbTracking
+
+
+class SettingsError(ValueError):
+    """The settings file cannot be used; the message names the file and the field."""
+
+
+class Images(ApiModel):
+    """Images of the Jobs' pods; users cannot choose others."""
+
+    prepare: str
+    """Image with the target `prepare` of Dockerfile.trainer: no torch."""
+    train: str
+    """Image with the target `train` of Dockerfile.trainer."""
+    pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    """Pull policy of both."""
+    pull_secrets: list[str] = []
+    """Names of image pull Secrets, looked for in the bot's namespace."""
+
+
+class Server(ApiModel):
+    """The server that trainers report to."""
+
+    url: str
+    """Its address as pods reach it, `https://<service>.<namespace>.svc:<port>`."""
+    port: int = 8443
+    """Port of the TLS server."""
+    tls_dir: Path = Path("/etc/tweetbot/tls")
+    """Folder with `tls.crt`, `tls.key` and `ca.crt`, mounted from the chart's Secret."""
+    health_port: int = 8080
+    """Port of `/healthz` and `/metrics`, without TLS."""
+
+
+class PrepareResources(ApiModel):
+    """What the prepare pod asks for."""
+
+    cpu: Quantity = "500m"
+    """CPU request and limit."""
+    memory: Quantity = "1Gi"
+    """Memory request and limit."""
+
+
+class Defaults(ApiModel):
+    """What a bot gets when its spec leaves it out; never written back into the spec."""
+
+    base_model: BaseModelReference = BaseModelReference(name="gpt2")
+    """The pretrained model."""
+    s3: S3Output = S3Output()
+    """Bucket, endpoint and credentials; the Secret is looked for in the bot's namespace."""
+    wandb: WandbTracking = WandbTracking(mode="disabled")
+    """Weights & Biases."""
+    train: Resources = Resources(gpus=1, cpu="4", memory="16Gi")
+    """The train pod."""
+    prepare: PrepareResources = PrepareResources()
+    """The prepare pod."""
+
+
+class OperatorSettings(ApiModel):
+    """Everything that the operator is told from outside."""
+
+    images: Images
+    """Images of the Jobs' pods."""
+    server: Server
+    """The server that trainers report to."""
+    namespaces: list[str] = []
+    """Namespaces that are watched; empty for all."""
+    defaults: Defaults = Defaults()
+    """What a bot gets when its spec leaves it out."""
+    retry_pause_seconds: int = Field(default=10, ge=0)
+    """Pause before the second attempt; it doubles with each further one, up to ten minutes."""
+    workers: int = Field(default=8, ge=1, le=64)
+    """Bots that are worked on at the same time."""
+
+
+def load_settings(path: Path) -> OperatorSettings:
+    """Read the settings file; raise SettingsError naming the field that is wrong."""
+    try:
+        document = yaml.safe_load(path.read_text())
+        return OperatorSettings.model_validate(document)
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise SettingsError(f"{path}: {problems}") from error
