@@ -27,7 +27,7 @@ setup: $(VENV)/.installed ## Make .venv with all pinned dependencies (needs Pyth
 
 $(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml
 	@echo "[setup] installing the pinned dependencies into $(VENV)"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
 	DS_BUILD_OPS=0 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -58,21 +58,24 @@ verify: setup ## Fail if something generated is out of date
 
 ## --- tests ---
 .PHONY: test test-unit test-integration test-e2e
-test: lint verify ## All tests: unit, integration (real apiserver), e2e (real kubelet)
-	@scripts/test-all
+UNIT := tests --ignore tests/integration --ignore tests/chart --ignore tests/e2e
+
+test: lint verify cluster-with-images ## All tests: unit, chart, integration (real apiserver), e2e (real kubelet)
+	eval "$$($(PYTHON) -m cluster env)"
+	$(PYTEST) tests --durations 10
 
 test-unit: setup ## Unit tests: no cluster, under a minute
-	$(PYTEST) tests --ignore tests/integration --ignore tests/e2e --ignore tests/chart
+	$(PYTEST) $(UNIT)
 
-test-integration: setup tools ## Tests against a real apiserver that they start themselves
-	$(PYTEST) tests/integration tests/chart
+test-integration: setup tools ## Tests of chart and operator against a real apiserver that they start themselves
+	$(PYTEST) tests/chart tests/integration
 
-test-e2e: setup cluster-up images ## Tests on the local cluster, with real pods
+test-e2e: setup cluster-with-images ## Tests on the local cluster, with real pods
 	eval "$$($(PYTHON) -m cluster env)"
 	$(PYTEST) tests/e2e
 
 ## --- cluster and images ---
-.PHONY: tools cluster-up cluster-down cluster-status images
+.PHONY: tools cluster-up cluster-down cluster-status cluster-with-images images
 tools: ## Build the pinned Kubernetes tools (cached outside the checkout)
 	$(PYTHON) -m cluster build
 
@@ -85,7 +88,10 @@ cluster-down: ## Stop the local Kubernetes and remove its state
 cluster-status: ## Say what of the local Kubernetes runs
 	$(PYTHON) -m cluster status
 
-images: ## Build the images: into the local cluster, or with docker if CLUSTER=docker
+cluster-with-images: ## Both, side by side: each waits for other things than the other
+	$(MAKE) --no-print-directory --jobs 2 cluster-up images
+
+images: ## Build the images: into the local cluster, or with docker if BUILDER=docker
 	scripts/build-images $(REGISTRY) $(TAG)
 
 ## --- demo ---

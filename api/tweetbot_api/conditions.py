@@ -30,6 +30,7 @@ class Reason(StrEnum):
     # On the way
     PENDING = "Pending"
     PREPARING = "Preparing"
+    QUEUED = "Queued"
     TRAINING = "Training"
     RETRYING = "Retrying"
     UNSCHEDULABLE = "Unschedulable"
@@ -70,6 +71,10 @@ class Explanation:
 EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     Reason.PENDING: Explanation("The run is accepted and its first Job is about to be made.", "Nothing to do."),
     Reason.PREPARING: Explanation("Posts are being fetched, cleaned and counted; no GPU is held.", "Nothing to do."),
+    Reason.QUEUED: Explanation(
+        "The Job is suspended until its Kueue queue admits it.",
+        "Nothing to do; `kubectl get workloads` tells the place in the queue.",
+    ),
     Reason.TRAINING: Explanation("The train Job exists; `status.stage` says how far it is.", "Nothing to do."),
     Reason.RETRYING: Explanation(
         "An attempt failed in a way that another may not; the next one starts after a pause.",
@@ -89,7 +94,9 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     ),
     Reason.SUCCEEDED: Explanation("The model and its manifest are stored.", "See `status.outputs`."),
     Reason.INVALID_SPEC: Explanation(
-        "The spec passed the schema but cannot be run.", "Edit the field that the message names."
+        "The spec passed the schema but cannot be run.",
+        "Edit the field that the message names.",
+        ExitCode.BAD_SPEC,
     ),
     Reason.BASE_MODEL_NOT_FOUND: Explanation(
         "The base model is neither on the Hub under that name and revision nor under that S3 prefix.",

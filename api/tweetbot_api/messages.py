@@ -68,11 +68,13 @@ class TerminationMessage(ApiModel):
     """One per bot."""
 
 
-_DROPPED_IN_TURN: tuple[frozenset[str], ...] = (
-    frozenset(),
-    frozenset({"samples"}),
-    frozenset({"samples", "wandb", "logTail"}),
+_SHORTENED_IN_TURN: tuple[tuple[frozenset[str], int], ...] = (
+    (frozenset(), 4096),
+    (frozenset({"samples"}), 4096),
+    (frozenset({"samples", "wandb", "logTail"}), 1024),
+    (frozenset({"samples", "wandb", "logTail", "displayName"}), 80),
 )
+"""Keys to leave out and characters to keep of each text, until the message is short enough."""
 
 
 def encode_termination(outcomes: Sequence[BotOutcome], limit: int = TERMINATION_MESSAGE_LIMIT) -> str:
@@ -81,8 +83,8 @@ def encode_termination(outcomes: Sequence[BotOutcome], limit: int = TERMINATION_
     Raises ValueError if even the shortest form is too long: the caller batched more bots than the channel carries.
     """
     wire = TerminationMessage(outcomes=list(outcomes)).to_wire()
-    for dropped in _DROPPED_IN_TURN:
-        text = json.dumps(_without(wire, dropped), separators=(",", ":"), ensure_ascii=False)
+    for dropped, longest in _SHORTENED_IN_TURN:
+        text = json.dumps(_shorten(wire, dropped, longest), separators=(",", ":"), ensure_ascii=False)
         if len(text.encode()) <= limit:
             return text
     raise ValueError(f"{len(outcomes)} results do not fit into {limit} bytes; use a smaller batch")
@@ -96,10 +98,10 @@ def decode_termination(text: str) -> TerminationMessage | None:
         return None
 
 
-def _without(value: object, dropped: frozenset[str]) -> object:
-    """Return the JSON value without the keys to drop, at any depth."""
+def _shorten(value: object, dropped: frozenset[str], longest: int) -> object:
+    """Return the JSON value without the keys to drop and with its texts cut, at any depth."""
     if isinstance(value, dict):
-        return {key: _without(item, dropped) for key, item in value.items() if key not in dropped}
+        return {key: _shorten(item, dropped, longest) for key, item in value.items() if key not in dropped}
     if isinstance(value, list):
-        return [_without(item, dropped) for item in value]
-    return value
+        return [_shorten(item, dropped, longest) for item in value]
+    return value[:longest] if isinstance(value, str) else value

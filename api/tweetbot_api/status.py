@@ -60,6 +60,8 @@ class Run(ApiModel):
     """Counts the tries of that Job."""
     job_name: str
     """Name of the Job of this attempt."""
+    job_uid: str | None = Field(default=None, alias="jobUID")
+    """Uid of that Job, once it was seen: if it is missing later, somebody deleted it."""
     start_time: Time
     """When the run was accepted."""
     completion_time: Time | None = None

@@ -1,0 +1,35 @@
+{{- /* Generated from operator/tweetbot_operator/permissions.py by `make generate`; edit that table. */ -}}
+
+{{- define "tweetbot-operator.rules.namespaced" -}}
+# to know what is wanted, and to make sure of it before a Job is made
+- apiGroups: [tweetbot.dev]
+  resources: [tweetbots]
+  verbs: [get, list, watch]
+# to report; the spec itself is never written
+- apiGroups: [tweetbot.dev]
+  resources: [tweetbots/status]
+  verbs: [patch]
+# to run prepare and train Jobs, and to delete those of a superseded run
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+# to see why a Job waits or failed, and whose token speaks to the progress server
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+# to hand the run manifest to a Job by server-side apply; ConfigMaps are never read
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create, patch]
+# to tell of a run's turns in `kubectl describe`
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{- define "tweetbot-operator.rules.clusterWide" -}}
+# to ask whose token a trainer sends; TokenReviews have no namespace
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+{{- end }}

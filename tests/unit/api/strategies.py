@@ -1,0 +1,150 @@
+"""Hypothesis strategies for the contract: any value that a user, or the trainer, may send."""
+
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+from tweetbot_api.messages import BotOutcome
+from tweetbot_api.spec import (
+    BaseModelReference,
+    FileSource,
+    Generation,
+    Output,
+    Resources,
+    S3Output,
+    SecretReference,
+    Source,
+    Toleration,
+    Tracking,
+    Training,
+    TweetBotSpec,
+    WandbTracking,
+)
+from tweetbot_api.status import Dataset, Evaluation, Failure, HandleCounts, WandbRuns
+
+
+def optional(strategy: st.SearchStrategy) -> st.SearchStrategy:
+    return st.none() | strategy
+
+
+def matching(pattern: str) -> st.SearchStrategy[str]:
+    return st.from_regex(pattern, fullmatch=True)
+
+
+def fractions(most: float, *, above_zero: bool = False) -> st.SearchStrategy[float]:
+    return st.floats(0, most, exclude_min=above_zero, allow_subnormal=False)
+
+
+names = matching(r"[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?")
+quantities = matching(r"[0-9]{1,6}(m|Mi|Gi)?")
+secrets = st.builds(SecretReference, name=names)
+handles = st.lists(matching(r"@?[A-Za-z0-9_]{1,15}"), min_size=1, max_size=3, unique_by=lambda h: h.strip("@").lower())
+files = st.builds(FileSource, uri=names.map(lambda name: f"s3://tweets/{name}/{{handle}}.zip"))
+sources = st.builds(Source, archive=files) | st.builds(Source, files=files)
+trainings = st.builds(
+    Training,
+    epochs=st.integers(1, 50),
+    learning_rate=fractions(1, above_zero=True),
+    batch_size=st.integers(1, 64),
+    block_size=st.integers(16, 8192),
+    warmup_ratio=fractions(1),
+    weight_decay=fractions(1),
+    max_grad_norm=fractions(1000, above_zero=True),
+    eval_fraction=fractions(0.5),
+    precision=st.sampled_from(["auto", "fp32", "bf16"]),
+    seed=optional(st.integers(0, 2**31 - 1)),
+)
+generations = st.builds(
+    Generation,
+    prompts=st.lists(st.text(max_size=20), min_size=1, max_size=8),
+    samples_per_prompt=st.integers(1, 20),
+    min_length=st.integers(0, 100),
+    max_length=st.integers(100, 1024),
+    temperature=fractions(10, above_zero=True),
+    top_p=fractions(1, above_zero=True),
+)
+tolerations = st.builds(
+    Toleration, key=optional(names), effect=optional(st.sampled_from(["NoSchedule", "PreferNoSchedule", "NoExecute"]))
+)
+resources = st.builds(
+    Resources,
+    gpus=optional(st.integers(0, 1)),
+    cpu=optional(quantities),
+    memory=optional(quantities),
+    node_selector=optional(st.dictionaries(names, names, max_size=3)),
+    tolerations=optional(st.lists(tolerations, max_size=3)),
+    priority_class_name=optional(names),
+    queue_name=optional(names),
+)
+outputs = st.builds(
+    Output,
+    s3=optional(
+        st.builds(
+            S3Output,
+            bucket=optional(matching(r"[a-z0-9][a-z0-9.-]{1,20}[a-z0-9]")),
+            prefix=optional(names),
+            endpoint=optional(names.map(lambda name: f"http://{name}:9000")),
+            region=optional(names),
+            credentials_secret=optional(secrets),
+        )
+    ),
+)
+trackings = st.builds(
+    Tracking,
+    wandb=optional(
+        st.builds(
+            WandbTracking,
+            mode=optional(st.sampled_from(["online", "offline", "disabled"])),
+            project=optional(names),
+            entity=optional(names),
+            api_key_secret=optional(secrets),
+        )
+    ),
+)
+specs = st.builds(
+    TweetBotSpec,
+    handles=handles,
+    source=sources,
+    base_model=optional(st.builds(BaseModelReference, name=names, revision=optional(names))),
+    training=trainings,
+    generation=generations,
+    resources=optional(resources),
+    output=optional(outputs),
+    tracking=optional(trackings),
+    run_id=optional(st.text(max_size=63)),
+    max_attempts=st.integers(1, 20),
+)
+
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+losses = st.floats(0, 20)
+counts = st.integers(0, 10**6)
+hashes = matching(r"[0-9a-f]{64}")
+addresses = names.map(lambda name: f"https://wandb.example.org/{name}")
+outcomes = st.builds(
+    BotOutcome,
+    data=optional(
+        st.lists(
+            st.builds(
+                HandleCounts,
+                handle=names,
+                display_name=optional(texts),
+                downloaded=counts,
+                retweets=counts,
+                short=counts,
+                kept=counts,
+            ),
+            max_size=3,
+        )
+    ),
+    dataset=optional(st.builds(Dataset, characters=counts, tokens=counts, sha256=hashes)),
+    evaluation=optional(st.builds(Evaluation, loss=losses, perplexity=losses, base_loss=optional(losses))),
+    manifest_sha256=optional(hashes),
+    wandb=optional(st.builds(WandbRuns, preprocess_url=optional(addresses), train_url=optional(addresses))),
+    samples=optional(st.lists(texts, max_size=3)),
+    failure=optional(
+        st.builds(
+            Failure, reason=names, message=texts, exit_code=optional(st.integers(0, 255)), log_tail=optional(texts)
+        )
+    ),
+)
+# The bounds carry no zone: Hypothesis adds it.
+times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

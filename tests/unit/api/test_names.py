@@ -1,0 +1,93 @@
+"""Names that running bots, dashboards and scripts rely on: whoever changes one changes it here, knowingly."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tweetbot_api import names
+from tweetbot_api.spec import normalize_handles
+
+FROZEN = {
+    "GROUP": "tweetbot.dev",
+    "VERSION": "v1alpha1",
+    "API_VERSION": "tweetbot.dev/v1alpha1",
+    "KIND": "TweetBot",
+    "PLURAL": "tweetbots",
+    "LABEL_MANAGED_BY": "app.kubernetes.io/managed-by",
+    "MANAGED_BY": "tweetbot-operator",
+    "LABEL_JOB_KIND": "tweetbot.dev/job-kind",
+    "LABEL_RUN_ID": "tweetbot.dev/run-id",
+    "LABEL_ATTEMPT": "tweetbot.dev/attempt",
+    "LABEL_QUEUE": "kueue.x-k8s.io/queue-name",
+    "ANNOTATION_OPERATOR_VERSION": "tweetbot.dev/operator-version",
+    "FIELD_MANAGER": "tweetbot-operator",
+    "CONTAINER": "trainer",
+    "MANIFEST_DIR": "/etc/tweetbot/run",
+    "MANIFEST_FILE": "manifest.json",
+    "CA_FILE": "operator-ca.crt",
+    "TOKEN_DIR": "/var/run/secrets/tweetbot.dev",
+    "TOKEN_FILE": "token",
+    "TOKEN_AUDIENCE": "progress.tweetbot.dev",
+    "WORK_DIR": "/work",
+    "TERMINATION_MESSAGE_PATH": "/dev/termination-log",
+    "TERMINATION_MESSAGE_LIMIT": 4096,
+    "GPU_RESOURCE": "nvidia.com/gpu",
+    "ENV_S3_ACCESS_KEY": "AWS_ACCESS_KEY_ID",
+    "ENV_S3_SECRET_KEY": "AWS_SECRET_ACCESS_KEY",
+    "ENV_WANDB_API_KEY": "WANDB_API_KEY",
+    "PROGRESS_PATH": "/v1/progress",
+    "RESULT_PATH": "/v1/result",
+    "DATASET_POSTS": "dataset/posts.jsonl",
+    "DATASET_INFO": "dataset/dataset.json",
+    "MODEL_DIR": "model",
+    "CARD": "model/README.md",
+    "PREDICTIONS": "predictions.png",
+    "LOSS_CURVE": "loss.png",
+    "METRICS": "metrics.jsonl",
+    "SAMPLES": "samples.json",
+    "OUTPUT_MANIFEST": "manifest.json",
+    "END_OF_TEXT": "<|endoftext|>",
+}
+bot_names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)
+run_ids = st.from_regex(r"[0-9a-f]{10}", fullmatch=True)
+
+
+def test_no_name_changed_came_or_went() -> None:
+    constants = {name: value for name, value in vars(names).items() if name.isupper() and not name.startswith("_")}
+    assert constants == FROZEN
+
+
+def test_a_runs_folder_names_bucket_prefix_namespace_bot_and_run() -> None:
+    assert names.run_prefix("team/bots", "ns", "ada", "0123456789") == "team/bots/ns/ada/0123456789"
+    assert names.run_prefix("/team/", "ns", "ada", "0123456789") == "team/ns/ada/0123456789"
+    assert names.run_prefix("", "ns", "ada", "0123456789") == "ns/ada/0123456789"
+
+
+def test_a_jobs_name_tells_bot_run_kind_and_attempt() -> None:
+    assert names.job_name("ada", "0123456789", "train", 2) == "ada-0123456789-train-2"
+    assert names.job_name("ada.lovelace", "0123456789", "prepare", 1) == "ada-lovelace-0123456789-prepare-1"
+
+
+@given(bot_names, run_ids, st.sampled_from(["prepare", "train"]), st.integers(1, 20))
+def test_every_jobs_name_is_a_dns_label(bot: str, run_id: str, kind: names.JobKind, attempt: int) -> None:
+    name = names.job_name(bot, run_id, kind, attempt)
+    assert len(name) <= 63
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
+
+
+def test_bots_whose_long_names_begin_alike_have_jobs_of_their_own() -> None:
+    first, second = (names.job_name("a" * 60 + end, names.digest(end), "train", 1) for end in "xy")
+    assert first != second
+
+
+def test_a_models_name_does_not_depend_on_the_order_of_handles() -> None:
+    assert names.model_name(["grace", "ada"]) == names.model_name(["ada", "grace"]) == "ada-grace"
+
+
+def test_a_digest_keeps_its_parts_apart_and_never_changes() -> None:
+    assert names.digest("ab", "c") != names.digest("a", "bc")
+    assert names.digest("uid", "{}") == "4b44f139e6"
+
+
+def test_handles_are_told_apart_as_x_does() -> None:
+    assert normalize_handles(["@Ada", "ada", "Grace"]) == ["ada", "grace"]
