@@ -7,7 +7,6 @@ process of that id still has the command line that we gave it.
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +19,17 @@ POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
+class Record:
+    """What a pidfile says."""
+
+    pid: int
+    argv: list[str]
+    digest: str
+
+
+@dataclass(frozen=True)
 class Daemon:
-    """One program that runs in the background."""
+    """One program that runs in the background; it is started anew when what it was given has changed."""
 
     name: str
     argv: tuple[str, ...]
@@ -43,31 +51,21 @@ class Daemon:
 
     def pid(self) -> int | None:
         """Return the process id if it runs."""
-        record = self._record()
-        return record["pid"] if record else None
+        record = running(self.pidfile)
+        return record.pid if record else None
 
     def start(self) -> bool:
         """Start it unless it runs already as it should; tell whether a new process was started."""
-        record = self._record()
-        if record and record["argv"] == list(self.argv) and record["digest"] == self._digest():
+        record = running(self.pidfile)
+        digest = sha256(b"\0".join(file.read_bytes() for file in self.configuration)).hexdigest()
+        if record and record.argv == list(self.argv) and record.digest == digest:
             return False
-        if record:
-            self.stop()
+        stop(self.pidfile)
         self.run.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         pid = self._spawn()
-        self.pidfile.write_text(json.dumps({"pid": pid, "argv": self.argv, "digest": self._digest()}))
+        self.pidfile.write_text(json.dumps({"pid": pid, "argv": self.argv, "digest": digest}))
         return True
-
-    def stop(self, grace_seconds: float = 20) -> None:
-        """Ask it to end, wait, and kill it if it does not."""
-        pid = self.pid()
-        if pid is not None:
-            os.kill(pid, signal.SIGTERM)
-            if not _ended(pid, grace_seconds):
-                os.kill(pid, signal.SIGKILL)
-                _ended(pid, grace_seconds)
-        self.pidfile.unlink(missing_ok=True)
 
     def wait_until(self, ready: Callable[[], bool], timeout_seconds: float = 60) -> None:
         """Wait until it answers; say why when it ends or takes too long."""
@@ -84,23 +82,49 @@ class Daemon:
         # own connections out of this machine.
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.run), **self.environment}
         prefix = ("setpriv", "--pdeathsig", "KILL", "--") if self.dies_with_parent else ()
-        with self.log.open("a") as log:
-            process = subprocess.Popen(
-                [*prefix, *self.argv], env=environment, cwd=self.run, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        deadline = time.monotonic() + 5
-        while process.poll() is None and command_line(process.pid) != list(self.argv):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.005)
-        return process.pid
+        argv = (*prefix, *self.argv)
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        pid = os.posix_spawnp(
+            argv[0],
+            argv,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.log), append, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        # The kernel shows the command line a moment after it has started the program.
+        _wait_for(lambda: command_line(pid) == list(self.argv) or not _is_alive(pid), timeout_seconds=5)
+        return pid
 
-    def _digest(self) -> str:
-        return sha256(b"\0".join(file.read_bytes() for file in self.configuration)).hexdigest()
 
-    def _record(self) -> dict[str, object] | None:
-        ...
+def running(pidfile: Path) -> Record | None:
+    """Read a pidfile; nothing if its process has ended or its id is another's by now."""
+    try:
+        record = Record(**json.loads(pidfile.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return record if command_line(record.pid) == record.argv else None
+
+
+def stop(pidfile: Path, grace_seconds: float = 20) -> None:
+    """Ask the process of a pidfile to end, wait, and kill it if it does not."""
+    record = running(pidfile)
+    if record:
+        end([record.pid], grace_seconds)
+    pidfile.unlink(missing_ok=True)
+
+
+def end(pids: list[int], grace_seconds: float) -> None:
+    """End processes of ours: politely first, after the grace by force."""
+    for number, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 10.0)):
+        for pid in filter(_is_alive, pids):
+            _signal(pid, number)
+        _wait_for(lambda: not any(map(_is_alive, pids)), patience)
+    for pid in pids:
+        _reap(pid)
 
 
 def command_line(pid: int) -> list[str]:
@@ -112,5 +136,30 @@ def command_line(pid: int) -> list[str]:
     return [os.fsdecode(part) for part in text.split(b"\0")[:-1]]
 
 
-def _ended(pid: int, timeout_seconds: float) -> bool:
-    ...
+def _is_alive(pid: int) -> bool:
+    # The command line goes first and the sockets later: only a zombie has let go of everything.
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return  # started by an earlier command: its parent by now is init
+
+
+def _wait_for(condition: Callable[[], bool], timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
