@@ -112,8 +112,13 @@ def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         elif key in _BOUNDS:
             result[_BOUNDS[key]] = value
             result[key] = True
+        elif key == "description":
+            result[key] = " ".join(value.split())
+        elif key == "default" and isinstance(value, dict):
+            # The apiserver refuses a null where a type stands; kubectl hides that by dropping it.
+            result[key] = {name: item for name, item in value.items() if item is not None}
         elif key not in _DROPPED_KEYS and not (key == "default" and value is None):
-            result[key] = " ".join(value.split()) if key == "description" else value
+            result[key] = value
     return result
 
 

@@ -7,8 +7,10 @@ from pydantic import ConfigDict
 
 from tweetbot_api.model import ApiModel, Time
 from tweetbot_api.names import digest
-from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.spec import Training, TweetBotSpec
 from tweetbot_api.status import TweetBotStatus
+
+_NUM_SEEDS = 2**31
 
 
 class ObjectMeta(ApiModel):
@@ -58,3 +60,11 @@ class TweetBot(ApiModel):
             include={"handles", "source", "base_model", "training", "generation", "output", "run_id"},
         )
         return digest(self.metadata.uid, json.dumps(shaping, sort_keys=True))
+
+    @property
+    def recipe(self) -> Training:
+        """The recipe with a seed: the spec's, or one that each attempt of a run derives alike and other runs do not."""
+        if self.spec.training.seed is not None:
+            return self.spec.training
+        seed = int(digest("seed", self.run_id, length=8), 16) % _NUM_SEEDS
+        return self.spec.training.model_copy(update={"seed": seed})

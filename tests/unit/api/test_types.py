@@ -64,3 +64,12 @@ def test_defaults_that_the_apiserver_writes_out_start_no_run(spec: TweetBotSpec)
     short = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     read = TweetBotSpec.model_validate(short)
     assert BOT.model_copy(update={"spec": read}).run_id == BOT.model_copy(update={"spec": spec}).run_id
+
+
+def test_a_seed_that_is_not_given_belongs_to_the_run() -> None:
+    seed = BOT.recipe.seed
+
+    assert seed is not None
+    assert make_tweetbot(maxAttempts=10).recipe.seed == seed
+    assert make_tweetbot(runID="again").recipe.seed != seed
+    assert make_tweetbot(training={"seed": 0}).recipe.seed == 0

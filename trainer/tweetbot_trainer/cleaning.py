@@ -1,0 +1,80 @@
+"""From raw posts to the texts that a bot learns, exactly as huggingtweets does it, with the counts of its card.
+
+Pure: no clock, no files, no settings.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tweetbot_api.status import HandleCounts
+
+from tweetbot_trainer.sources.base import Post
+
+_ENTITIES = (("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
+_LINK_PREFIXES = ("http:", "https:")
+# What is deleted together with a link, in this order: text before it, text behind it.
+_LINK_SURROUNDINGS = ((" ", ""), ("", " "), ("\n", " "), ("\n", ""), ("", ""))
+_SPACES = re.compile(" +")
+_NOT_OWN_WORDS = ("http", "@", "#")
+_LEAST_OWN_WORDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanedPosts:
+    """What is left of one handle's posts."""
+
+    counts: HandleCounts
+    """The handle's column of the card's data table."""
+    texts: list[str]
+    """The kept texts, in the order of the source."""
+
+
+def clean_posts(handle: str, display_name: str | None, posts: Iterable[Post]) -> CleanedPosts:
+    """Clean one handle's posts and count what falls away."""
+    num_reposts = num_short = 0
+    texts: list[str] = []
+    for post in posts:
+        if post.kind == "repost":
+            num_reposts += 1
+        elif is_short(text := clean_text(post.text)):
+            num_short += 1
+        else:
+            texts.append(text)
+    counts = HandleCounts(
+        handle=handle,
+        display_name=display_name,
+        downloaded=num_reposts + num_short + len(texts),
+        retweets=num_reposts,
+        short=num_short,
+        kept=len(texts),
+    )
+    return CleanedPosts(counts=counts, texts=texts)
+
+
+def clean_text(text: str) -> str:
+    """Return the text with entities decoded, links deleted and white space folded."""
+    for entity, character in _ENTITIES:
+        text = text.replace(entity, character)
+    for prefix in _LINK_PREFIXES:
+        for before, behind in _LINK_SURROUNDINGS:
+            text = _without_links(text, prefix, before, behind)
+    return " ".join(_SPACES.sub(" ", text).split())
+
+
+def is_short(text: str) -> bool:
+    """Tell whether fewer than three words are the author's own: no link, mention or hashtag."""
+    own = [word for word in text.lower().split() if not any(mark in word for mark in _NOT_OWN_WORDS)]
+    return len(own) < _LEAST_OWN_WORDS
+
+
+def _without_links(text: str, prefix: str, before: str, behind: str) -> str:
+    """Delete each link (the prefix and the characters up to white space) that stands between these two texts.
+
+    A link without the text behind it is matched whole and put back: trying again at each `http:` inside it would take
+    quadratic time.
+    """
+    if prefix not in text:
+        return text
+    link = re.compile(rf"{before}{prefix}\S+({behind})?")
+    return link.sub(lambda found: found[0] if behind and not found[1] else "", text)

@@ -1,0 +1,103 @@
+"""The command `tweetbot`: a run on this machine, a Job in the cluster, a look into a file of posts.
+
+Everything heavy is imported by the command that needs it. The only place that ends the process.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from tweetbot_api.exitcodes import ExitCode
+from tweetbot_api.names import MANIFEST_DIR, MANIFEST_FILE, JobKind
+
+from tweetbot_trainer.errors import TrainerError
+
+app = typer.Typer(
+    help="Train a bot that writes like a person's posts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+job_app = typer.Typer(help="Run one Job of the operator, inside its pod.", no_args_is_help=True)
+app.add_typer(job_app, name="job")
+
+ManifestOption = Annotated[Path, typer.Option("--manifest", help="The run manifest that the operator wrote.")]
+_MANIFEST = Path(MANIFEST_DIR, MANIFEST_FILE)
+
+
+@app.command()
+def train(
+    file: Annotated[Path, typer.Option("--file", "-f", help="A TweetBot as YAML.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model, card, pictures and manifest.")],
+    prompt: Annotated[list[str] | None, typer.Option(help="Beginning of the sample posts; may be repeated.")] = None,
+) -> None:
+    """Prepare, train and publish a bot on this machine, without a cluster."""
+    from rich.console import Console
+
+    from tweetbot_trainer import console as view
+    from tweetbot_trainer.local_run import claim_output, load_tweetbot, run_config_of, run_half
+
+    config = run_config_of(load_tweetbot(file, prompt or ()))
+    claim_output(config, output)
+    console = Console()
+    with view.ConsoleReporter(console) as reporter:
+        prepared = run_half(config, "prepare", output, reporter)
+        trained = run_half(config, "train", output, reporter)
+    console.print(view.data_table(prepared.data or []))
+    if trained.evaluation:
+        console.print(view.evaluation_table(trained.evaluation))
+    view.print_samples(console, trained.samples or [])
+    console.print(f"The model is in {output / 'model'}", highlight=False)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="An X archive (zip) or a file of JSON lines.")],
+    handle: Annotated[str, typer.Option(help="The account that the posts belong to.")],
+    output: Annotated[Literal["json", "text"], typer.Option("--output", "-o", help="How to print.")] = "text",
+) -> None:
+    """Count what a file of posts would give, and print a hash of the kept texts."""
+    from tweetbot_api.spec import normalize_handles
+
+    from tweetbot_trainer.inspection import inspect_file
+
+    facts = inspect_file(path, normalize_handles([handle])[0]).model_dump(by_alias=True)
+    if output == "json":
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(f"{name}: {value}" for name, value in facts.items()))
+
+
+@job_app.command("prepare")
+def job_prepare(manifest: ManifestOption = _MANIFEST) -> None:
+    """Fetch, clean and count the posts of the manifest's bots."""
+    _run_job("prepare", manifest)
+
+
+@job_app.command("train")
+def job_train(manifest: ManifestOption = _MANIFEST) -> None:
+    """Train, evaluate and publish the manifest's bots."""
+    _run_job("train", manifest)
+
+
+def _run_job(kind: JobKind, manifest: Path) -> None:
+    from tweetbot_trainer.job import Job, JobPaths, load_manifest
+    from tweetbot_trainer.job_log import log_to_stdout
+
+    log_to_stdout()
+    paths = JobPaths(manifest=manifest)
+    raise typer.Exit(Job(load_manifest(manifest, kind), paths).run())
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code of the contract."""
+    try:
+        app()
+    except TrainerError as error:
+        typer.echo(f"{error.reason}: {error.message}", err=True)
+        sys.exit(error.exit_code)
+    except MemoryError:
+        typer.echo("the process ran out of memory", err=True)
+        sys.exit(ExitCode.TRANSIENT)

@@ -1,0 +1,86 @@
+"""What a person at a terminal sees: progress while it works, and the results as tables."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from tweetbot_api.status import Evaluation, HandleCounts, Stage
+
+from tweetbot_trainer.progress import overall_percent
+
+
+class ConsoleReporter:
+    """Draws one bar over the whole run; used as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<11}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[details]}"),
+            console=console,
+        )
+        self._task: TaskID = self._progress.add_task("", total=100, details="")
+
+    def __enter__(self) -> "ConsoleReporter":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def report(
+        self,
+        stage: Stage,
+        fraction: float,
+        *,
+        step: int | None = None,
+        total_steps: int | None = None,
+        loss: float | None = None,
+        tokens_per_second: float | None = None,
+        eta_seconds: int | None = None,
+    ) -> None:
+        """Move the bar and show what is known of the training."""
+        details = [
+            f"step {step}/{total_steps}" if step is not None else "",
+            f"loss {loss:.3f}" if loss is not None else "",
+            f"{tokens_per_second:,.0f} tokens/s" if tokens_per_second is not None else "",
+            f"{eta_seconds} s left" if eta_seconds is not None else "",
+        ]
+        self._progress.update(
+            self._task,
+            description=stage,
+            completed=overall_percent(stage, fraction),
+            details="  ".join(filter(None, details)),
+        )
+
+
+def data_table(data: Sequence[HandleCounts]) -> Table:
+    """Return the card's data table, one column per handle."""
+    table = Table("Data", *(f"@{counts.handle}" for counts in data))
+    for title, field in (
+        ("Tweets downloaded", "downloaded"),
+        ("Retweets", "retweets"),
+        ("Short tweets", "short"),
+        ("Tweets kept", "kept"),
+    ):
+        table.add_row(title, *(f"{getattr(counts, field):,}" for counts in data))
+    return table
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """Return the held-out loss of bot and base model."""
+    table = Table("Held-out posts", "Loss", "Perplexity")
+    if evaluation.base_loss is not None and evaluation.base_perplexity is not None:
+        table.add_row("base model", f"{evaluation.base_loss:.3f}", f"{evaluation.base_perplexity:.1f}")
+    table.add_row("this bot", f"{evaluation.loss:.3f}", f"{evaluation.perplexity:.1f}")
+    return table
+
+
+def print_samples(console: Console, samples: Sequence[str]) -> None:
+    """Print posts that the bot wrote."""
+    for sample in samples:
+        console.print(f"  • {escape(sample)}", highlight=False)

@@ -1,0 +1,102 @@
+"""A whole run on one machine with a folder as the store: from a TweetBot file to a trained bot, without a cluster."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+from tweetbot_api.conditions import Reason
+from tweetbot_api.messages import BotOutcome
+from tweetbot_api.names import JobKind
+from tweetbot_api.runconfig import BotIdentity, RunConfig, S3Location, WandbConfig
+from tweetbot_api.spec import BaseModelReference, normalize_handles
+from tweetbot_api.types import TweetBot
+
+from tweetbot_trainer.artifacts import LocalStore
+from tweetbot_trainer.errors import TrainerError
+from tweetbot_trainer.job import load_stage
+from tweetbot_trainer.progress import Reporter
+from tweetbot_trainer.tracking import open_tracker
+
+DEFAULT_BASE_MODEL: Final = "gpt2"
+RUN_FILE: Final = "run.json"
+"""The resolved configuration, kept beside the results so that a folder never mixes two runs."""
+
+
+def load_tweetbot(path: Path, prompts: Sequence[str] = ()) -> TweetBot:
+    """Return the TweetBot in a YAML file, with other prompts if some are given.
+
+    Raises InvalidSpec with the path of each wrong field.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TrainerError(Reason.INVALID_SPEC, f"{path} cannot be read as YAML: {error}") from error
+    try:
+        bot = TweetBot.model_validate(_with_prompts(document, prompts))
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, item['loc'])) or 'document'}: {item['msg']}" for item in error.errors()]
+        raise TrainerError(Reason.INVALID_SPEC, "\n".join([f"{path} is not a valid TweetBot:", *problems])) from error
+    return bot
+
+
+def run_config_of(bot: TweetBot) -> RunConfig:
+    """Return the run that the TweetBot asks for, with the defaults of the command line."""
+    spec = bot.spec
+    s3 = spec.output.s3 if spec.output and spec.output.s3 else None
+    wandb = spec.tracking.wandb if spec.tracking and spec.tracking.wandb else None
+    return RunConfig(
+        bot=BotIdentity(
+            namespace=bot.metadata.namespace,
+            name=bot.metadata.name,
+            uid=bot.metadata.uid or bot.metadata.name,
+            run_id=bot.run_id,
+            attempt=1,
+        ),
+        handles=normalize_handles(spec.handles),
+        source=spec.source,
+        base_model=spec.base_model or BaseModelReference(name=DEFAULT_BASE_MODEL),
+        training=bot.recipe,
+        generation=spec.generation,
+        output=S3Location(
+            bucket="local", prefix="", endpoint=s3.endpoint if s3 else None, region=s3.region if s3 else None
+        ),
+        wandb=WandbConfig(**wandb.model_dump(include={"mode", "project", "entity"}, exclude_none=True))
+        if wandb
+        else WandbConfig(),
+    )
+
+
+def run_half(config: RunConfig, kind: JobKind, output: Path, reporter: Reporter) -> BotOutcome:
+    """Do one half of the run; raise TrainerError if it fails."""
+    store = LocalStore(output)
+    with tempfile.TemporaryDirectory(prefix="tweetbot-") as folder:
+        tracker = open_tracker(config.wandb, config.bot, kind, Path(folder), store)
+        try:
+            return load_stage(kind)(config, store, reporter, tracker, Path(folder))
+        finally:
+            tracker.finish()
+
+
+def claim_output(config: RunConfig, output: Path) -> None:
+    """Note the run in the folder; raise InvalidSpec if the folder holds another run."""
+    path = output / RUN_FILE
+    if path.exists():
+        found = json.loads(path.read_bytes())["bot"]["runId"]
+        if found != config.bot.run_id:
+            raise TrainerError(
+                Reason.INVALID_SPEC, f"{output} holds another run ({found}); choose an empty folder as --output"
+            )
+    output.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(config.to_wire(), indent=2), encoding="utf-8")
+
+
+def _with_prompts(document: Any, prompts: Sequence[str]) -> Any:
+    """Return the document with these prompts in place of its own; anything else is left to the validation."""
+    if not prompts or not isinstance(document, dict) or not isinstance(document.get("spec"), dict):
+        return document
+    spec = document["spec"]
+    return {**document, "spec": {**spec, "generation": {**(spec.get("generation") or {}), "prompts": list(prompts)}}}

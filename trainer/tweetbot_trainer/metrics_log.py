@@ -1,0 +1,56 @@
+"""The metrics of a training on their way out: to the reporter, to the tracker, and into metrics.jsonl."""
+
+import json
+from pathlib import Path
+
+from tweetbot_api.names import METRICS
+
+from tweetbot_trainer.progress import Reporter
+from tweetbot_trainer.tracking import Tracker
+from tweetbot_trainer.train import StepMetrics
+
+
+class MetricsLog:
+    """Passes metrics on, and keeps the losses for the curve."""
+
+    def __init__(self, work_dir: Path, reporter: Reporter, tracker: Tracker) -> None:
+        self.path = work_dir / METRICS
+        self.losses: list[tuple[int, float]] = []
+        """(step, training loss in nats per token)"""
+        self.num_steps = 0
+        """Optimiser steps done."""
+        self._reporter = reporter
+        self._tracker = tracker
+        self.path.write_text("", encoding="utf-8")
+
+    def add_step(self, metrics: StepMetrics) -> None:
+        """Take note of the training."""
+        self.num_steps = metrics.step
+        self.losses.append((metrics.step, metrics.loss))
+        self._reporter.report(
+            "Training",
+            metrics.step / metrics.total_steps,
+            step=metrics.step,
+            total_steps=metrics.total_steps,
+            loss=round(metrics.loss, 4),
+            tokens_per_second=round(metrics.tokens_per_second, 1),
+            eta_seconds=metrics.eta_seconds,
+        )
+        self._write(
+            metrics.step,
+            {
+                "loss": metrics.loss,
+                "learningRate": metrics.learning_rate,
+                "tokensPerSecond": round(metrics.tokens_per_second, 1),
+            },
+        )
+
+    def add_held_out(self, step: int, loss: float | None) -> None:
+        """Take note of the loss on held-out posts, in nats per token."""
+        if loss is not None:
+            self._write(step, {"heldOutLoss": loss})
+
+    def _write(self, step: int, metrics: dict[str, float]) -> None:
+        self._tracker.log(metrics, step)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")

@@ -1,0 +1,167 @@
+"""The trainer's half of the progress protocol: POSTs over TLS, signed with the pod's projected token.
+
+Progress is sent from a thread of its own, newest wins; results are repeated until the operator has stored them.
+Nothing here fails or delays a run.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import urllib3
+from tweetbot_api.messages import ProgressMessage, ResultMessage
+from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH, JobKind
+from tweetbot_api.runconfig import BotIdentity
+from tweetbot_api.status import Progress, Stage
+
+from tweetbot_trainer.progress import overall_percent
+
+logger = logging.getLogger(__name__)
+
+MIN_INTERVAL_SECONDS: Final = 2.0
+_REQUEST_TIMEOUT_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_STORED = range(200, 300)
+_STALE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.GONE})
+
+
+class OperatorChannel:
+    """A connection to the operator's server."""
+
+    def __init__(self, url: str, ca_file: Path, token_file: Path) -> None:
+        self._url = url.rstrip("/")
+        self._token_file = token_file
+        self._pool = urllib3.PoolManager(
+            cert_reqs="CERT_REQUIRED", ca_certs=str(ca_file), retries=False, timeout=_REQUEST_TIMEOUT_SECONDS
+        )
+
+    def post(self, path: str, message: ProgressMessage | ResultMessage) -> int | None:
+        """Send one message; return the HTTP status, or None if there was no answer."""
+        try:
+            # The kubelet renews the token while the pod runs, so it is read anew each time.
+            token = self._token_file.read_text().strip()
+            response = self._pool.request(
+                "POST",
+                self._url + path,
+                json=message.to_wire(),
+                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            )
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            logger.debug("operator not reached path=%s error=%r", path, error)
+            return None
+        return response.status
+
+
+class HttpReporter:
+    """Reports one bot's progress to the operator."""
+
+    def __init__(
+        self,
+        channel: OperatorChannel,
+        bot: BotIdentity,
+        job_kind: JobKind,
+        min_interval_seconds: float = MIN_INTERVAL_SECONDS,
+    ) -> None:
+        self._channel = channel
+        self._bot = bot
+        self._job_kind = job_kind
+        self._min_interval_seconds = min_interval_seconds
+        self._changed = threading.Condition()
+        self._newest: ProgressMessage | None = None
+        self._stage: Stage | None = None
+        self._is_urgent = False
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._send_until_closed, name="progress", daemon=True)
+        self._thread.start()
+
+    def report(
+        self,
+        stage: Stage,
+        fraction: float,
+        *,
+        step: int | None = None,
+        total_steps: int | None = None,
+        loss: float | None = None,
+        tokens_per_second: float | None = None,
+        eta_seconds: int | None = None,
+    ) -> None:
+        """Leave the newest progress for the thread; a change of stage is sent at once."""
+        progress = Progress(
+            percent=overall_percent(stage, fraction),
+            step=step,
+            total_steps=total_steps,
+            loss=_finite(loss),
+            tokens_per_second=_finite(tokens_per_second),
+            eta_seconds=eta_seconds,
+        )
+        message = ProgressMessage(bot=self._bot, job_kind=self._job_kind, stage=stage, progress=progress)
+        with self._changed:
+            self._newest = message
+            self._is_urgent |= stage != self._stage
+            self._stage = stage
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop sending; what is unsent is dropped, for the result says more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join(_REQUEST_TIMEOUT_SECONDS)
+
+    def _send_until_closed(self) -> None:
+        while message := self._wait_for_message():
+            self._channel.post(PROGRESS_PATH, message)
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_urgent or self._is_closed, self._min_interval_seconds)
+
+    def _wait_for_message(self) -> ProgressMessage | None:
+        """Return the newest message once there is one, or None once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or self._is_closed)
+            if self._is_closed:
+                return None
+            message, self._newest = self._newest, None
+            self._is_urgent = False
+            return message
+
+
+class ResultSender:
+    """Sends results until they are acknowledged, refused as stale, or time is up."""
+
+    def __init__(
+        self,
+        channel: OperatorChannel,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._channel = channel
+        self._clock = clock
+        self._sleep = sleep
+
+    def send(self, message: ResultMessage, timeout_seconds: float) -> bool:
+        """Tell whether the operator acknowledged the result within this time."""
+        deadline = self._clock() + timeout_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            status = self._channel.post(RESULT_PATH, message)
+            if status in _STORED:
+                return True
+            if status in _STALE:
+                logger.info("result is stale bot=%s status=%s", message.bot.name, status)
+                return False
+            if self._clock() + pause > deadline:
+                logger.warning("result not acknowledged bot=%s status=%s", message.bot.name, status)
+                return False
+            self._sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _finite(value: float | None) -> float | None:
+    """Return the number if JSON can hold it."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,170 @@
+"""The train half of a run: train, evaluate, generate, publish.
+
+Works from the dataset that the prepare half has stored. A run whose manifest is stored is reported, not repeated. The
+text of posts never reaches a log.
+"""
+
+import hashlib
+import logging
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import torch
+from tweetbot_api.conditions import Reason
+from tweetbot_api.messages import BotOutcome
+from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
+from tweetbot_api.runconfig import RunConfig
+from tweetbot_api.status import Evaluation
+
+from tweetbot_trainer.artifacts import Store, read_output_manifest
+from tweetbot_trainer.base_model import check_block_size, resolve_base_model
+from tweetbot_trainer.dataset import (
+    DatasetInfo,
+    PostsByHandle,
+    build_blocks,
+    join_posts,
+    posts_from_jsonl,
+    split,
+    training_text,
+)
+from tweetbot_trainer.distributed import local_device, use_available_cpus
+from tweetbot_trainer.errors import TrainerError
+from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
+from tweetbot_trainer.generate import Sample, check_prompts, write_samples
+from tweetbot_trainer.metrics_log import MetricsLog
+from tweetbot_trainer.models import LanguageModel, load_language_model
+from tweetbot_trainer.progress import Reporter
+from tweetbot_trainer.publish import TrainedBot, publish
+from tweetbot_trainer.tracking import Tracker
+from tweetbot_trainer.train import memory_errors_named, train, uses_bf16
+
+logger = logging.getLogger(__name__)
+
+_FEWEST_HELD_OUT_TOKENS: Final = 2
+
+
+def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
+    """Train one bot and leave model, card, pictures and manifest in the store; return losses, samples and addresses."""
+    if finished := read_output_manifest(store):
+        logger.info("run is finished already sha256=%s", finished.manifest_sha256)
+        return finished
+    started = time.monotonic()
+    info, posts = _read_dataset(config, store)
+    reporter.report("Training", 0)
+    tracker.start(f"@{model_name(config.handles)}-train", "train", _tracked_config(config))
+    language_model = _load_base_model(config, work_dir)
+    blocks, held_out = _tokenize(config, posts, language_model)
+    metrics = MetricsLog(work_dir, reporter, tracker)
+    with memory_errors_named():
+        base_loss = _held_out_loss(config, language_model, held_out)
+        metrics.add_held_out(0, base_loss)
+        train(language_model.model, blocks, config.training, _seed(config), metrics.add_step)
+        evaluation = _evaluate(config, language_model, held_out, base_loss, reporter, metrics)
+        samples = _generate(config, language_model, reporter)
+    bot = TrainedBot(
+        config=config,
+        info=info,
+        language_model=language_model,
+        evaluation=evaluation,
+        samples=samples,
+        metrics=metrics,
+        device=_device_name(language_model.model.device),
+        arithmetic="bf16" if uses_bf16(config.training, language_model.model.device) else "fp32",
+    )
+    outcome = publish(bot, store, reporter, tracker, work_dir)
+    logger.info("run finished seconds=%d sha256=%s", time.monotonic() - started, outcome.manifest_sha256)
+    return outcome
+
+
+def _read_dataset(config: RunConfig, store: Store) -> tuple[DatasetInfo, PostsByHandle]:
+    """Return what the prepare half has stored; raise StorageUnavailable if it is not there whole."""
+    facts, posts = store.read_bytes(DATASET_INFO), store.read_bytes(DATASET_POSTS)
+    if facts is None or posts is None:
+        raise TrainerError(Reason.STORAGE_UNAVAILABLE, f"there is no dataset at {store.uri(DATASET_INFO)}")
+    info = DatasetInfo.model_validate_json(facts)
+    if hashlib.sha256(posts).hexdigest() != info.dataset.sha256:
+        raise TrainerError(
+            Reason.STORAGE_UNAVAILABLE, f"{store.uri(DATASET_POSTS)} is not the file that {DATASET_INFO} describes"
+        )
+    return info, posts_from_jsonl(posts, config.handles)
+
+
+def _load_base_model(config: RunConfig, work_dir: Path) -> LanguageModel:
+    """Return the base model on this process's device, after checking that the recipe fits it."""
+    folder = resolve_base_model(config.base_model, config.output, work_dir)
+    check_block_size(folder, config.training.block_size)
+    use_available_cpus()
+    device = local_device()
+    with memory_errors_named():
+        language_model = load_language_model(folder, device)
+    check_prompts(language_model, config.generation)
+    logger.info(
+        "base model loaded parameters=%d device=%s threads=%d",
+        language_model.model.num_parameters(), device, torch.get_num_threads(),
+    )  # fmt: skip
+    return language_model
+
+
+def _tokenize(
+    config: RunConfig, posts: PostsByHandle, language_model: LanguageModel
+) -> tuple[list[list[int]], list[int]]:
+    """Return the blocks to learn and the tokens of the held-out posts."""
+    recipe = config.training
+    parts = split(posts, recipe.eval_fraction, _seed(config))
+    text = training_text(parts.train, recipe.epochs, _seed(config))
+    blocks = build_blocks(language_model.encode(text), recipe.block_size)
+    held_out = [post for texts in parts.held_out.values() for post in texts]
+    logger.info("posts tokenized blocks=%d block_size=%d", len(blocks), recipe.block_size)
+    return blocks, language_model.encode(join_posts(held_out)) if held_out else []
+
+
+def _held_out_loss(config: RunConfig, language_model: LanguageModel, held_out: list[int]) -> float | None:
+    if len(held_out) < _FEWEST_HELD_OUT_TOKENS:
+        return None
+    return held_out_loss(language_model.model, held_out, config.training.block_size)
+
+
+def _evaluate(
+    config: RunConfig,
+    language_model: LanguageModel,
+    held_out: list[int],
+    base_loss: float | None,
+    reporter: Reporter,
+    metrics: MetricsLog,
+) -> Evaluation | None:
+    """Return how well the bot foresees held-out posts, None if none were held out."""
+    reporter.report("Evaluating", 0)
+    loss = _held_out_loss(config, language_model, held_out)
+    if loss is None or base_loss is None:
+        return None
+    metrics.add_held_out(metrics.num_steps, loss)
+    logger.info("evaluated loss=%.4f base_loss=%.4f", loss, base_loss)
+    return make_evaluation(loss, base_loss)
+
+
+def _generate(config: RunConfig, language_model: LanguageModel, reporter: Reporter) -> list[Sample]:
+    reporter.report("Generating", 0)
+    return write_samples(language_model, config.generation, _seed(config))
+
+
+def _tracked_config(config: RunConfig) -> dict[str, object]:
+    """Return what huggingtweets records of a training: handles, base model, recipe, versions."""
+    return {
+        "handles": config.handles,
+        "base_model": config.base_model.name,
+        **config.training.model_dump(),
+        "generation": config.generation.model_dump(),
+        "versions": {name: version(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed")},
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def _seed(config: RunConfig) -> int:
+    if config.training.seed is None:
+        raise ValueError("the run configuration carries no seed")
+    return config.training.seed

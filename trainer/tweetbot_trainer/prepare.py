@@ -1,0 +1,192 @@
+"""The prepare half of a run: fetch the posts, clean and count them, store what the train half needs.
+
+Needs no GPU and imports no torch. What is stored already is reported again instead of being worked for twice.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from tokenizers import Tokenizer
+from tweetbot_api.messages import BotOutcome
+from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
+from tweetbot_api.runconfig import RunConfig
+from tweetbot_api.status import Dataset, WandbRuns
+
+from tweetbot_trainer.artifacts import Store, read_output_manifest
+from tweetbot_trainer.base_model import check_block_size, resolve_base_model
+from tweetbot_trainer.cleaning import CleanedPosts, clean_posts
+from tweetbot_trainer.dataset import (
+    DatasetInfo,
+    PostsByHandle,
+    build_blocks,
+    check_enough_text,
+    num_characters,
+    posts_to_jsonl,
+    split,
+    training_text,
+)
+from tweetbot_trainer.progress import Reporter
+from tweetbot_trainer.sources.base import Post
+from tweetbot_trainer.sources.choose import open_source
+from tweetbot_trainer.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+_TOKENIZED_AT_ONCE: Final = 1_000
+_PLAINLY_ENOUGH_BLOCKS: Final = 4
+
+
+def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
+    """Leave the dataset of one run in the store; return its counts and size."""
+    if finished := read_output_manifest(store):
+        logger.info("run is finished already sha256=%s", finished.manifest_sha256)
+        return finished
+    if stored := store.read_bytes(DATASET_INFO):
+        logger.info("dataset is stored already")
+        return _outcome(DatasetInfo.model_validate_json(stored))
+    tracker.start(f"@{model_name(config.handles)}-preprocess", "preprocess", _tracked_config(config))
+    tokenizer = _load_tokenizer(config, work_dir)
+    display_names = _fetch(config, reporter, work_dir)
+    cleaned = _clean(config, display_names, reporter, work_dir)
+    info = _store_dataset(config, cleaned, tokenizer, store, tracker.url)
+    _track_artifacts(config, cleaned, tracker, work_dir)
+    tracker.finish()
+    reporter.report("Cleaning", 1)
+    return _outcome(info)
+
+
+def _load_tokenizer(config: RunConfig, work_dir: Path) -> Tokenizer:
+    """Return the base model's tokenizer, after checking that the model will do."""
+    folder = resolve_base_model(config.base_model, config.output, work_dir, weights=False)
+    check_block_size(folder, config.training.block_size)
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def _fetch(config: RunConfig, reporter: Reporter, work_dir: Path) -> dict[str, str | None]:
+    """Write each handle's raw posts to a file; return the display names."""
+    reporter.report("Fetching", 0)
+    source = open_source(config.source, config.handles, config.output, work_dir / "source")
+    display_names: dict[str, str | None] = {}
+    for index, handle in enumerate(config.handles, start=1):
+        path = _raw_file(work_dir, handle)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as file:
+            for post in source.posts(handle):
+                record = {"id": post.id, "kind": post.kind, "text": post.text}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        display_names[handle] = source.display_name(handle)
+        reporter.report("Fetching", index / len(config.handles))
+    return display_names
+
+
+def _clean(
+    config: RunConfig, display_names: dict[str, str | None], reporter: Reporter, work_dir: Path
+) -> list[CleanedPosts]:
+    """Clean and count the posts of each handle."""
+    reporter.report("Cleaning", 0)
+    cleaned = []
+    for index, handle in enumerate(config.handles, start=1):
+        posts = clean_posts(handle, display_names[handle], _raw_posts(work_dir, handle))
+        counts = posts.counts
+        logger.info(
+            "posts cleaned handle=%s downloaded=%d retweets=%d short=%d kept=%d",
+            handle, counts.downloaded, counts.retweets, counts.short, counts.kept,
+        )  # fmt: skip
+        cleaned.append(posts)
+        reporter.report("Cleaning", 0.5 * index / len(config.handles))
+    return cleaned
+
+
+def _store_dataset(
+    config: RunConfig, cleaned: list[CleanedPosts], tokenizer: Tokenizer, store: Store, preprocess_url: str | None
+) -> DatasetInfo:
+    """Store the kept posts, and last what is known of them; refuse what is too little to train on."""
+    posts = _by_handle(cleaned)
+    warning = check_enough_text(posts)
+    if warning:
+        logger.warning("little text: %s", warning)
+    num_tokens = sum(_count_tokens(texts, tokenizer) for texts in posts.values())
+    _require_one_block(config, posts, num_tokens, tokenizer)
+    data = posts_to_jsonl(posts)
+    info = DatasetInfo(
+        data=[item.counts for item in cleaned],
+        dataset=Dataset(
+            characters=sum(map(num_characters, posts.values())),
+            tokens=num_tokens,
+            sha256=hashlib.sha256(data).hexdigest(),
+        ),
+        seed=_seed(config),
+        warning=warning,
+        preprocess_url=preprocess_url,
+    )
+    store.write_bytes(DATASET_POSTS, data)
+    store.write_bytes(DATASET_INFO, json.dumps(info.to_wire(), indent=2, ensure_ascii=False).encode())
+    logger.info("dataset stored uri=%s tokens=%d", store.uri(DATASET_POSTS), num_tokens)
+    return info
+
+
+def _count_tokens(texts: list[str], tokenizer: Tokenizer) -> int:
+    """Count in portions: the encodings of a large archive at once would take gigabytes."""
+    return sum(
+        len(encoding.ids)
+        for start in range(0, len(texts), _TOKENIZED_AT_ONCE)
+        for encoding in tokenizer.encode_batch(texts[start : start + _TOKENIZED_AT_ONCE], add_special_tokens=False)
+    )
+
+
+def _require_one_block(config: RunConfig, posts: PostsByHandle, num_tokens: int, tokenizer: Tokenizer) -> None:
+    """Raise TooLittleText if the training text would not fill one block, before a GPU is asked for."""
+    training = config.training
+    if num_tokens * training.epochs < _PLAINLY_ENOUGH_BLOCKS * training.block_size:
+        text = _training_text(config, posts)
+        build_blocks(tokenizer.encode(text, add_special_tokens=False).ids, training.block_size)
+
+
+def _track_artifacts(config: RunConfig, cleaned: list[CleanedPosts], tracker: Tracker, work_dir: Path) -> None:
+    """Show raw posts and training text, as huggingtweets names and describes them."""
+    name = model_name(config.handles)
+    path = work_dir / "dataset" / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_training_text(config, _by_handle(cleaned)), encoding="utf-8")
+    metadata = {"handles": config.handles, "seed": _seed(config), "epochs": config.training.epochs}
+    tracker.log_artifact(f"tweets-{name}", "raw-dataset", work_dir / "raw", {"handles": config.handles})
+    tracker.log_artifact(f"dataset-{name}", "train-dataset", path, metadata)
+
+
+def _training_text(config: RunConfig, posts: PostsByHandle) -> str:
+    learned = split(posts, config.training.eval_fraction, _seed(config)).train
+    return training_text(learned, config.training.epochs, _seed(config))
+
+
+def _by_handle(cleaned: list[CleanedPosts]) -> dict[str, list[str]]:
+    return {item.counts.handle: item.texts for item in cleaned}
+
+
+def _raw_file(work_dir: Path, handle: str) -> Path:
+    return work_dir / "raw" / f"{handle}.jsonl"
+
+
+def _raw_posts(work_dir: Path, handle: str) -> Iterator[Post]:
+    with _raw_file(work_dir, handle).open(encoding="utf-8") as file:
+        for line in file:
+            yield Post(handle=handle, **json.loads(line))
+
+
+def _tracked_config(config: RunConfig) -> dict[str, object]:
+    return {"version": version("tweetbot-operator"), "handles": config.handles, "seed_data": _seed(config)}
+
+
+def _seed(config: RunConfig) -> int:
+    if config.training.seed is None:
+        raise ValueError("the run configuration carries no seed")
+    return config.training.seed
+
+
+def _outcome(info: DatasetInfo) -> BotOutcome:
+    wandb = WandbRuns(preprocess_url=info.preprocess_url) if info.preprocess_url else None
+    return BotOutcome(data=info.data, dataset=info.dataset, wandb=wandb)

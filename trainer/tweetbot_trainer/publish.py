@@ -1,0 +1,162 @@
+"""What a trained bot leaves behind: model folder, card, pictures, samples, metrics, and last the manifest."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from tweetbot_api.messages import BotOutcome
+from tweetbot_api.names import (
+    CARD,
+    DATASET_INFO,
+    DATASET_POSTS,
+    LOSS_CURVE,
+    METRICS,
+    MODEL_DIR,
+    PREDICTIONS,
+    SAMPLES,
+    model_name,
+)
+from tweetbot_api.runconfig import RunConfig
+from tweetbot_api.status import Evaluation, WandbRuns
+
+from tweetbot_trainer.artifacts import RunFacts, Store, write_output_manifest
+from tweetbot_trainer.card import CardFacts, render_card, title_of
+from tweetbot_trainer.curve import draw_loss_curve
+from tweetbot_trainer.dataset import DatasetInfo
+from tweetbot_trainer.generate import Sample, generation_config
+from tweetbot_trainer.metrics_log import MetricsLog
+from tweetbot_trainer.models import LanguageModel
+from tweetbot_trainer.picture import draw_predictions
+from tweetbot_trainer.progress import Reporter
+from tweetbot_trainer.tracking import Tracker
+
+_STATUS_SAMPLES: Final = 3
+_STATUS_CHARACTERS: Final = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedBot:
+    """All that there is to publish."""
+
+    config: RunConfig
+    """The run."""
+    info: DatasetInfo
+    """The dataset it learned from."""
+    language_model: LanguageModel
+    """The trained model."""
+    evaluation: Evaluation | None
+    """Held-out loss, if posts were held out."""
+    samples: list[Sample]
+    """What it wrote."""
+    metrics: MetricsLog
+    """How the training went."""
+    device: str
+    """What it was trained on, for people."""
+    arithmetic: str
+    """`fp32` or `bf16`."""
+
+
+def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
+    """Store everything, the manifest last; return what the status reports."""
+    reporter.report("Publishing", 0)
+    files = _write_files(bot, tracker.url, work_dir)
+    _upload(files, store, reporter)
+    name = model_name(bot.config.handles)
+    metadata = {"model": store.uri(MODEL_DIR), "seed": bot.config.training.seed}
+    tracker.log_artifact(name, "finetuned-model", work_dir / MODEL_DIR, metadata)
+    tracker.finish()
+    outcome = BotOutcome(
+        data=bot.info.data,
+        dataset=bot.info.dataset,
+        evaluation=bot.evaluation,
+        wandb=_wandb_runs(bot, tracker.url),
+        samples=_status_samples(bot.samples),
+    )
+    for key in (DATASET_POSTS, DATASET_INFO):
+        files[key] = work_dir / key
+        store.download(key, files[key])
+    facts = RunFacts(bot=bot.config.bot, created_at=datetime.now(UTC), outcome=outcome, details=_details(bot))
+    sha256 = write_output_manifest(store, files, facts)
+    reporter.report("Publishing", 1)
+    return outcome.model_copy(update={"manifest_sha256": sha256})
+
+
+def _write_files(bot: TrainedBot, train_url: str | None, work_dir: Path) -> dict[str, Path]:
+    """Write every output to the work folder; return them by key."""
+    _save_model(bot, work_dir / MODEL_DIR)
+    (work_dir / CARD).write_text(render_card(_card_facts(bot, train_url)), encoding="utf-8")
+    samples = json.dumps([sample.to_wire() for sample in bot.samples], indent=2, ensure_ascii=False)
+    (work_dir / SAMPLES).write_text(samples, encoding="utf-8")
+    handles = bot.config.handles
+    names = [title_of(counts) for counts in bot.info.data]
+    draw_predictions(work_dir / PREDICTIONS, names, handles, bot.samples[0].prompt, bot.samples[0].posts)
+    title = "Loss of " + " & ".join(f"@{handle}" for handle in handles)
+    draw_loss_curve(work_dir / LOSS_CURVE, title, bot.metrics.losses, bot.evaluation)
+    model_files = [path for path in sorted((work_dir / MODEL_DIR).rglob("*")) if path.is_file()]
+    return {
+        **{path.relative_to(work_dir).as_posix(): path for path in model_files},
+        **{key: work_dir / key for key in (PREDICTIONS, LOSS_CURVE, METRICS, SAMPLES)},
+    }
+
+
+def _save_model(bot: TrainedBot, folder: Path) -> None:
+    """Save weights, tokenizer and settings so that `transformers.pipeline` writes as the samples were written."""
+    shutil.rmtree(folder, ignore_errors=True)
+    model, tokenizer = bot.language_model.model, bot.language_model.tokenizer
+    model.generation_config = generation_config(bot.language_model, bot.config.generation)
+    # The pipeline puts it before every prompt.
+    model.config.prefix = bot.language_model.separator
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _upload(files: Mapping[str, Path], store: Store, reporter: Reporter) -> None:
+    num_bytes = sum(path.stat().st_size for path in files.values())
+    num_stored = 0
+    for key, path in files.items():
+        store.upload(path, key)
+        num_stored += path.stat().st_size
+        reporter.report("Publishing", 0.9 * num_stored / num_bytes)
+
+
+def _card_facts(bot: TrainedBot, train_url: str | None) -> CardFacts:
+    return CardFacts(
+        config=bot.config,
+        data=bot.info.data,
+        evaluation=bot.evaluation,
+        samples=bot.samples,
+        wandb=_wandb_runs(bot, train_url),
+        num_steps=bot.metrics.num_steps,
+        device=bot.device,
+        arithmetic=bot.arithmetic,
+    )
+
+
+def _wandb_runs(bot: TrainedBot, train_url: str | None) -> WandbRuns | None:
+    if not (bot.info.preprocess_url or train_url):
+        return None
+    return WandbRuns(preprocess_url=bot.info.preprocess_url, train_url=train_url)
+
+
+def _status_samples(samples: list[Sample]) -> list[str]:
+    """Return the first post of each prompt, then the second of each, and so on."""
+    rounds = zip(*(sample.posts for sample in samples), strict=True)
+    posts = [post for in_turn in rounds for post in in_turn if post]
+    return [post[:_STATUS_CHARACTERS] for post in posts[:_STATUS_SAMPLES]]
+
+
+def _details(bot: TrainedBot) -> dict[str, Any]:
+    """Return what one would need to do the run again."""
+    return {
+        "baseModel": bot.config.base_model.to_wire(),
+        "training": bot.config.training.to_wire(),
+        "steps": bot.metrics.num_steps,
+        "device": bot.device,
+        "arithmetic": bot.arithmetic,
+        "versions": {name: version(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed")},
+    }

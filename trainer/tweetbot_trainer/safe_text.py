@@ -1,0 +1,33 @@
+"""Text that others wrote, made safe to show: no control characters, no Markdown or HTML of its own.
+
+Pure. Bidirectional controls could make a line read otherwise than it is stored, so they fall away with all others; what
+joins emoji together stays.
+"""
+
+import html
+import re
+import unicodedata
+from typing import Final
+
+_ZERO_WIDTH_JOINER: Final = "\u200d"
+_REPLACEMENT: Final = "\ufffd"
+_HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_MARKDOWN = re.compile(r"[\\`*_\[\]|~@$]|:(?=//)|(?<=www)\.|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
+"""What means something within a line, makes an address a link, or begins a heading or list."""
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, without control, bidirectional and undecodable characters."""
+    spaced = " ".join(text.split())
+    return "".join(character for character in spaced if not _is_hidden(character)).strip()
+
+
+def escape_markdown(text: str) -> str:
+    """Return the printable text so that Markdown and HTML show it letter by letter, in a table too."""
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(printable(text), quote=False))
+
+
+def _is_hidden(character: str) -> bool:
+    if character == _ZERO_WIDTH_JOINER:
+        return False
+    return character == _REPLACEMENT or unicodedata.category(character) in _HIDDEN_CATEGORIES

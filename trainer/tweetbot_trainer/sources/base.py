@@ -1,0 +1,49 @@
+"""What every source of posts yields: one record, one protocol."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+PostKind = Literal["original", "reply", "quote", "repost"]
+
+_REPOST = re.compile(r"RT @\w+:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One post as the source holds it, before cleaning."""
+
+    id: str
+    """Identifier in the source; a line number where it has none."""
+    handle: str
+    """The account whose timeline it stands in."""
+    text: str
+    """Text as stored, entities and links included."""
+    created_at: datetime | None = None
+    """When it was posted, if the source tells."""
+    kind: PostKind = "original"
+    """A repost is another's words and is not learned from."""
+
+
+class Source(Protocol):
+    """Gives the posts of accounts."""
+
+    def posts(self, handle: str) -> Iterator[Post]:
+        """Yield the account's posts in the order of the source; raises TrainerError on anything unreadable."""
+        ...
+
+    def display_name(self, handle: str) -> str | None:
+        """Return the account's name as people see it, if the source tells."""
+        ...
+
+
+def is_repost_text(text: str) -> bool:
+    """Tell whether the text alone says that it is a repost: it begins with `RT @name:`."""
+    return _REPOST.match(text) is not None
+
+
+def well_formed(text: str) -> str:
+    r"""Return the text with half surrogate pairs (legal in JSON as `\ud83d`) replaced, so that UTF-8 can hold it."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
