@@ -1,0 +1,107 @@
+"""May this pod say this about this bot? Only a pod of a Job of the bot, and only about the attempt that is current."""
+
+import asyncio
+from collections.abc import Callable
+
+from tweetbot_api import names
+from tweetbot_api.messages import ProgressMessage, ResultMessage
+from tweetbot_api.status import Run, TweetBotStatus
+
+from tweetbot_operator.cluster import Cluster, GoneError
+from tweetbot_operator.observed import Key, ObservedJob, ObservedPod
+from tweetbot_operator.observer import is_owned
+from tweetbot_operator.store import Store
+from tweetbot_operator.tokens import PodIdentity
+
+Message = ProgressMessage | ResultMessage
+
+
+class DeniedError(Exception):
+    """The message is not taken; code and reason are those of a Kubernetes Status."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class Admission:
+    """Checks messages against what is known of pods, Jobs and bots."""
+
+    def __init__(self, cluster: Cluster, store: Store, uptime: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._uptime = uptime
+
+    async def check(self, identity: PodIdentity, message: Message) -> bool:
+        """Raise DeniedError unless the pod may say this; return False if it was said and stored before."""
+        bot_name = message.bot
+        if identity.namespace != bot_name.namespace:
+            raise DeniedError(403, "Forbidden", "the pod and the TweetBot are in different namespaces")
+        pod = await self._find_pod(identity)
+        job = await self._find_job(Key(identity.namespace, pod.job_name))
+        if pod.job_uid != job.uid or not is_owned(job, bot_name.uid):
+            raise DeniedError(403, "Forbidden", f"the pod does not work for the TweetBot {bot_name.name}")
+        run = await self._find_run(Key(bot_name.namespace, bot_name.name), bot_name.uid)
+        if isinstance(message, ResultMessage) and is_stored(run, message):
+            return False
+        if run is None or not is_current(run, message) or run.job_name != job.key.name:
+            raise DeniedError(
+                409, "Conflict", f"attempt {bot_name.attempt} of run {bot_name.run_id} is not the current one"
+            )
+        return True
+
+    async def _find_pod(self, identity: PodIdentity) -> ObservedPod:
+        key = Key(identity.namespace, identity.name)
+        pod = self._store.pods.get(key)
+        if pod is None or pod.uid != identity.uid:
+            try:
+                document = await asyncio.to_thread(self._cluster.get, "Pod", key)
+            except GoneError:
+                raise DeniedError(403, "Forbidden", f"there is no pod {identity.name}") from None
+            pod = self._store.put_pod(document, self._uptime())
+        if pod.uid != identity.uid:
+            raise DeniedError(403, "Forbidden", f"the token belongs to a former pod {identity.name}")
+        return pod
+
+    async def _find_job(self, key: Key) -> ObservedJob:
+        job = self._store.jobs.get(key)
+        if job is not None:
+            return job
+        try:
+            return self._store.put_job(await asyncio.to_thread(self._cluster.get, "Job", key), self._uptime())
+        except GoneError:
+            raise DeniedError(410, "Gone", "the pod's Job is deleted") from None
+
+    async def _find_run(self, key: Key, uid: str) -> Run | None:
+        stored = self._store.bot(key)
+        if stored is None or stored.uid != uid:
+            # An operator that has just started has not heard of every bot yet, and a trainer takes 410 as final.
+            try:
+                self._store.put_bot(await asyncio.to_thread(self._cluster.get, names.KIND, key))
+            except GoneError:
+                raise DeniedError(410, "Gone", f"the TweetBot {key.name} is deleted") from None
+            stored = self._store.bot(key)
+        if stored is None or stored.uid != uid:
+            raise DeniedError(410, "Gone", f"the TweetBot {key.name} is another one by now")
+        return TweetBotStatus.model_validate(stored.read().get("status") or {}).run
+
+
+def is_current(run: Run, message: Message) -> bool:
+    """Tell whether the message is about the attempt that stands in status and has not ended."""
+    return (
+        run.completion_time is None
+        and message.bot.run_id == run.id
+        and message.job_kind == run.job_kind
+        and message.bot.attempt == run.attempt
+    )
+
+
+def is_stored(run: Run | None, message: ResultMessage) -> bool:
+    """Tell whether the run has gone on from the attempt that this result is about: it was sent again in vain."""
+    if run is None or message.bot.run_id != run.id:
+        return False
+    if message.job_kind == "prepare" and run.job_kind == "train":
+        return True
+    is_same = message.job_kind == run.job_kind and message.bot.attempt == run.attempt
+    return is_same and run.completion_time is not None

@@ -1,0 +1,65 @@
+"""The prepare Job and the train Job: one pod, tried once; a further attempt is another Job with another name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tweetbot_api import names
+from tweetbot_api.exitcodes import PERMANENT
+from tweetbot_api.types import TweetBot
+
+from tweetbot_operator.builders.manifest import Manifest, build_labels
+from tweetbot_operator.builders.pod import build_pod
+from tweetbot_operator.resolve import resolve
+from tweetbot_operator.settings import OperatorSettings
+
+
+def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], settings: OperatorSettings) -> Manifest:
+    """Return the Job that works on these bots, all alike in namespace, resources and credentials."""
+    labels = build_labels(kind, bots)
+    queue = resolve(bots[0], settings).train.queue_name if kind == "train" else None
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job_name,
+            "namespace": bots[0].metadata.namespace,
+            "labels": labels | ({names.LABEL_QUEUE: queue} if queue else {}),
+            "ownerReferences": [_build_owner(bot, is_only=len(bots) == 1) for bot in bots],
+        },
+        "spec": {
+            # Kueue lets it start; without Kueue it would wait for good, so only a named queue suspends it.
+            **({"suspend": True} if queue else {}),
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": 0,
+            # An old pod is gone before a new one starts: two never write to one prefix.
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {"rules": _build_failure_rules()},
+            "template": {"metadata": {"labels": labels}, "spec": build_pod(kind, job_name, bots[0], settings)},
+        },
+    }
+
+
+def _build_failure_rules() -> list[dict[str, Any]]:
+    """Return the rules by which a pod's end counts; the first that matches wins."""
+    return [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {
+            "action": "FailJob",
+            "onExitCodes": {
+                "containerName": names.CONTAINER,
+                "operator": "In",
+                "values": sorted(int(code) for code in PERMANENT),
+            },
+        },
+    ]
+
+
+def _build_owner(bot: TweetBot, *, is_only: bool) -> dict[str, Any]:
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": bot.metadata.name,
+        "uid": bot.metadata.uid,
+    }
+    return owner | ({"controller": True} if is_only else {})

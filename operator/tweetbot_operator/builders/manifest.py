@@ -1,0 +1,62 @@
+"""The run manifest as a ConfigMap, owned by the Job that reads it: it goes when the Job goes."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tweetbot_api import names
+from tweetbot_api.runconfig import RunManifest
+from tweetbot_api.types import TweetBot
+
+from tweetbot_operator.observed import ObservedJob
+from tweetbot_operator.resolve import resolve_run
+from tweetbot_operator.settings import OperatorSettings
+
+Manifest = dict[str, Any]
+
+
+def build_run_manifest(
+    kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], settings: OperatorSettings
+) -> RunManifest:
+    """Return all that a Job needs to know of its batch."""
+    return RunManifest(
+        job_kind=kind,
+        job_name=job_name,
+        operator_url=settings.server.url,
+        bots=[resolve_run(bot, settings) for bot in bots],
+    )
+
+
+def build_config_map(
+    kind: names.JobKind, job: ObservedJob, bots: Sequence[TweetBot], settings: OperatorSettings, operator_ca: str
+) -> Manifest:
+    """Return the ConfigMap that the Job's pods mount at names.MANIFEST_DIR."""
+    manifest = build_run_manifest(kind, job.key.name, bots, settings)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": job.key.name,
+            "namespace": job.key.namespace,
+            "labels": build_labels(kind, bots),
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": job.key.name, "uid": job.uid, "controller": True}
+            ],
+        },
+        "data": {
+            names.MANIFEST_FILE: json.dumps(manifest.to_wire(), indent=1, ensure_ascii=False),
+            names.CA_FILE: operator_ca,
+        },
+    }
+
+
+def build_labels(kind: names.JobKind, bots: Sequence[TweetBot]) -> dict[str, str]:
+    """Return the labels of a Job, its pods and its ConfigMap; the run is named by the first bot of the batch."""
+    run = bots[0].status.run
+    assert run, "a Job is made only for a run that stands in status"  # noqa: S101 - make_plan sees to it
+    return {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_JOB_KIND: kind,
+        names.LABEL_RUN_ID: run.id,
+        names.LABEL_ATTEMPT: str(run.attempt),
+    }

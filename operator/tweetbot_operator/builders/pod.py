@@ -1,0 +1,122 @@
+"""The pod of a Job: restricted, without a Kubernetes token of its own, its credentials from Secrets that it names."""
+
+import re
+from typing import Any
+
+from tweetbot_api import names
+from tweetbot_api.spec import Resources
+from tweetbot_api.types import TweetBot
+
+from tweetbot_operator.resolve import Resolved, resolve
+from tweetbot_operator.settings import OperatorSettings
+
+USER = 65532
+GRACE_SECONDS = 60
+TOKEN_SECONDS = 3600
+_S3_KEYS = (names.ENV_S3_ACCESS_KEY, names.ENV_S3_SECRET_KEY)
+
+
+def build_pod(kind: names.JobKind, config_map: str, bot: TweetBot, settings: OperatorSettings) -> dict[str, Any]:
+    """Return the spec of the pod that works on a batch which this bot stands for."""
+    resolved = resolve(bot, settings)
+    pull_secrets = [{"name": name} for name in settings.images.pull_secrets]
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
+        **(_build_placement(resolved.train) if kind == "train" else {}),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_build_container(kind, resolved, settings)],
+        "volumes": _build_volumes(kind, config_map),
+    }
+
+
+def _build_container(kind: names.JobKind, resolved: Resolved, settings: OperatorSettings) -> dict[str, Any]:
+    return {
+        "name": names.CONTAINER,
+        "image": settings.images.prepare if kind == "prepare" else settings.images.train,
+        "imagePullPolicy": settings.images.pull_policy,
+        "command": ["tweetbot", "job", kind],
+        "env": _build_environment(kind, resolved),
+        "resources": _build_resources(kind, resolved.train, settings),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "terminationMessagePath": names.TERMINATION_MESSAGE_PATH,
+        "terminationMessagePolicy": "File",
+        "volumeMounts": _build_mounts(kind),
+    }
+
+
+def _build_environment(kind: names.JobKind, resolved: Resolved) -> list[dict[str, Any]]:
+    environment: list[dict[str, Any]] = []
+    if resolved.s3.credentials_secret:
+        environment += [_build_secret_variable(key, resolved.s3.credentials_secret.name) for key in _S3_KEYS]
+    if resolved.wandb_secret:
+        environment.append(_build_secret_variable(names.ENV_WANDB_API_KEY, resolved.wandb_secret.name))
+    if kind == "train":
+        environment.append({"name": "OMP_NUM_THREADS", "value": str(count_threads(resolved.train.cpu or "1"))})
+    return environment
+
+
+def _build_secret_variable(name: str, secret: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
+
+
+def _build_resources(kind: names.JobKind, train: Resources, settings: OperatorSettings) -> dict[str, Any]:
+    """Return requests equal to limits: such a pod is the last to be evicted, and its memory is its own."""
+    if kind == "prepare":
+        prepare = settings.defaults.prepare
+        amounts = {"cpu": prepare.cpu, "memory": prepare.memory}
+    else:
+        wanted = {"cpu": train.cpu, "memory": train.memory, names.GPU_RESOURCE: str(train.gpus or "")}
+        amounts = {name: amount for name, amount in wanted.items() if amount}
+    return {"requests": dict(amounts), "limits": dict(amounts)}
+
+
+def _build_placement(train: Resources) -> dict[str, Any]:
+    placement = {
+        "nodeSelector": train.node_selector,
+        "tolerations": [toleration.to_wire() for toleration in train.tolerations or ()],
+        "priorityClassName": train.priority_class_name,
+    }
+    return {name: value for name, value in placement.items() if value}
+
+
+def _build_mounts(kind: names.JobKind) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = [
+        {"name": "run", "mountPath": names.MANIFEST_DIR, "readOnly": True},
+        {"name": "token", "mountPath": names.TOKEN_DIR, "readOnly": True},
+        {"name": "work", "mountPath": names.WORK_DIR},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
+    ]
+    # The runtime's own /dev/shm has 64 MiB, too little for workers that share tensors.
+    return mounts + ([{"name": "shm", "mountPath": "/dev/shm"}] if kind == "train" else [])  # noqa: S108
+
+
+def _build_volumes(kind: names.JobKind, config_map: str) -> list[dict[str, Any]]:
+    token = {"path": names.TOKEN_FILE, "audience": names.TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS}
+    volumes: list[dict[str, Any]] = [
+        {"name": "run", "configMap": {"name": config_map}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
+        {"name": "work", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    return volumes + ([{"name": "shm", "emptyDir": {"medium": "Memory"}}] if kind == "train" else [])
+
+
+def count_threads(cpu: str) -> int:
+    """Return how many threads a CPU quantity feeds: whole cores, at least one."""
+    number = re.match(r"[0-9.]+", cpu)
+    cores = float(number[0]) if number else 1.0
+    return max(1, int(cores / 1000 if cpu.endswith("m") else cores))

@@ -1,0 +1,177 @@
+"""The only way to Kubernetes: a few verbs over plain JSON, and errors that say what to do next.
+
+ClusterError
+  GoneError           it does not exist (any more)
+  ConflictError       it was changed since it was read: read again
+  AlreadyExistsError  the name is taken
+  RefusedError        the apiserver will not have it: forbidden, invalid, over quota
+  TransientError      the apiserver did not answer, or asks for patience
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
+from tweetbot_api import names
+
+from tweetbot_operator.observed import Key
+
+Document = dict[str, Any]
+
+_TIMEOUT_SECONDS = (5, 30)
+_PREFIXES = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Event": "/api/v1/namespaces/{}/events",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    names.KIND: f"/apis/{names.API_VERSION}/namespaces/{{}}/{names.PLURAL}",
+}
+
+
+class ClusterError(Exception):
+    """A request that the cluster did not grant."""
+
+
+class GoneError(ClusterError):
+    """It does not exist (any more)."""
+
+
+class ConflictError(ClusterError):
+    """It was changed since it was read."""
+
+
+class AlreadyExistsError(ClusterError):
+    """The name is taken."""
+
+
+class RefusedError(ClusterError):
+    """The apiserver will not have it: forbidden, invalid, over quota."""
+
+
+class TransientError(ClusterError):
+    """The apiserver did not answer, or asks for patience."""
+
+
+class Cluster:
+    """A Kubernetes apiserver. Every method blocks, so it is called in worker threads."""
+
+    def __init__(self, connections: int) -> None:
+        """Connect as the pod's service account, or as the kubeconfig says."""
+        configuration = Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        configuration.connection_pool_maxsize = connections
+        configuration.retries = False
+        self._api = ApiClient(configuration)
+
+    def get(self, kind: str, key: Key) -> Document:
+        """Return an object as it is now."""
+        return self._call("GET", f"{_path(kind, key.namespace)}/{key.name}")
+
+    def list_pods(self, namespace: str, labels: Mapping[str, str]) -> list[Document]:
+        """Return the pods with these labels."""
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        answer = self._call("GET", _path("Pod", namespace), query={"labelSelector": selector})
+        return list(answer["items"])
+
+    def create(self, manifest: Document) -> Document:
+        """Make an object; raise AlreadyExistsError if the name is taken."""
+        path = _path(manifest["kind"], manifest["metadata"]["namespace"])
+        return self._call("POST", path, manifest, query={"fieldManager": names.FIELD_MANAGER})
+
+    def apply(self, manifest: Document) -> Document:
+        """Bring an object into this form by server-side apply, whether it exists or not."""
+        metadata = manifest["metadata"]
+        return self._call(
+            "PATCH",
+            f"{_path(manifest['kind'], metadata['namespace'])}/{metadata['name']}",
+            manifest,
+            query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
+            content_type="application/apply-patch+yaml",
+        )
+
+    def delete(self, kind: str, key: Key, uid: str) -> None:
+        """Delete this very object, and in the background what it owns."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        self._call("DELETE", f"{_path(kind, key.namespace)}/{key.name}", options)
+
+    def patch_status(self, key: Key, resource_version: str, status: Document) -> Document:
+        """Merge into a TweetBot's status; raise ConflictError if it is not at this version any more."""
+        return self._call(
+            "PATCH",
+            f"{_path(names.KIND, key.namespace)}/{key.name}/status",
+            {"metadata": {"resourceVersion": resource_version}, "status": status},
+            query={"fieldManager": names.FIELD_MANAGER},
+            content_type="application/merge-patch+json",
+        )
+
+    def review_token(self, token: str, audiences: Sequence[str]) -> Document:
+        """Ask whose token it is; the answer is the status of a TokenReview."""
+        review = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": list(audiences)},
+        }
+        answer = self._call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)
+        status: Document = answer.get("status") or {}
+        return status
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Document | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Document:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        # The token is asked for anew each time: the kubelet renews the file that it comes from.
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = f"{self._api.configuration.host}{path}{'?' + urlencode(query) if query else ''}"
+        try:
+            response = self._api.rest_client.pool_manager.request(
+                method,
+                url,
+                headers=headers,
+                body=None if body is None else json.dumps(body).encode(),
+                timeout=urllib3.Timeout(*_TIMEOUT_SECONDS),
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"{method} {path}: {error}") from error
+        if response.status >= 300:
+            raise _explain(method, path, response.status, response.data)
+        answer: Document = json.loads(response.data)
+        return answer
+
+
+def _path(kind: str, namespace: str) -> str:
+    return _PREFIXES[kind].format(namespace)
+
+
+def _explain(method: str, path: str, code: int, body: bytes) -> ClusterError:
+    """Return the error that an answer of the apiserver stands for."""
+    reason, message = _read_status(body)
+    text = f"{method} {path}: {code} {message}"
+    if code == 404:
+        return GoneError(text)
+    if code == 409:
+        return AlreadyExistsError(text) if reason == "AlreadyExists" else ConflictError(text)
+    if code in {400, 403, 405, 413, 422}:
+        return RefusedError(message)
+    return TransientError(text)
+
+
+def _read_status(body: bytes) -> tuple[str, str]:
+    try:
+        status = json.loads(body)
+        return str(status.get("reason", "")), str(status.get("message", ""))
+    except (ValueError, AttributeError):
+        return "", body[:200].decode(errors="replace")

@@ -1,0 +1,58 @@
+"""kopf adapters: an event goes to the feed. kopf's part is watching; it writes nothing to anybody's object."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import kopf
+from tweetbot_api import names
+
+from tweetbot_operator.feed import Feed
+
+_OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+_SELECTOR = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+_CONNECT_SECONDS = 10
+_LIST_CHUNK = 500
+_IDLE_SECONDS = 0.05
+
+
+def build_registry(feed: Feed) -> kopf.OperatorRegistry:
+    """Return the handlers of TweetBots, and of the Jobs and pods that carry our label."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def see_bot(event: Any, **_: Any) -> None:
+        feed.see_bot(event)
+
+    @kopf.on.event("batch", "v1", "jobs", labels=_OURS, registry=registry)
+    async def see_job(event: Any, **_: Any) -> None:
+        feed.see_job(event)
+
+    @kopf.on.event("", "v1", "pods", labels=_OURS, registry=registry)
+    async def see_pod(event: Any, **_: Any) -> None:
+        feed.see_pod(event)
+
+    @kopf.on.login(registry=registry)
+    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_via_client(**kwargs)
+
+    return registry
+
+
+def build_kopf_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: no Events, no peers, no watching of CRDs or namespaces; only our objects are sent."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.networking.connect_timeout = _CONNECT_SECONDS
+    settings.watching.connect_timeout = _CONNECT_SECONDS
+    settings.watching.chunk_size = _LIST_CHUNK
+    settings.watching.label_selectors["batch", "v1", "jobs"] = _SELECTOR
+    settings.watching.label_selectors["", "v1", "pods"] = _SELECTOR
+    settings.queueing.idle_timeout = _IDLE_SECONDS
+    return settings
+
+
+def count_watches(task_names: Iterator[str]) -> int:
+    """Return how many watches kopf keeps open, by the names of its tasks: it has no other way to tell."""
+    return sum(name.startswith("watcher for ") for name in task_names)

@@ -1,0 +1,234 @@
+"""The world as one value: what `make_plan` is told about a bot's Jobs and pods and what its trainer said.
+
+Reads Kubernetes objects into the few facts that decisions rest on. Decides nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, cast
+
+from tweetbot_api.messages import BotOutcome, ProgressMessage, decode_termination
+from tweetbot_api.names import CONTAINER, LABEL_ATTEMPT, LABEL_JOB_KIND, LABEL_RUN_ID, JobKind
+
+Document = Mapping[str, Any]
+JobState = Literal["active", "suspended", "succeeded", "failed"]
+
+JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+_LONGEST_MESSAGE = 1000
+
+
+class Key(NamedTuple):
+    """Name of a namespaced object."""
+
+    namespace: str
+    name: str
+
+
+class Owner(NamedTuple):
+    """An owner as an object's ownerReferences name it."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedJob:
+    """A Job of ours."""
+
+    key: Key
+    uid: str
+    owners: tuple[Owner, ...]
+    """The bots of its batch, in the order of the run manifest."""
+    run_id: str
+    kind: JobKind
+    attempt: int
+    state: JobState
+    message: str = ""
+    """Why it failed, in the Job controller's words."""
+    is_deleting: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it will never make another pod."""
+        return self.state in {"succeeded", "failed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedPod:
+    """A pod of one of our Jobs."""
+
+    key: Key
+    uid: str
+    job_name: str
+    job_uid: str
+    """Uid of the Job that owns it."""
+    run_id: str
+    kind: JobKind
+    phase: str
+    created: datetime
+    started: datetime | None = None
+    """When its container started."""
+    finished: datetime | None = None
+    """When its container ended."""
+    exit_code: int | None = None
+    is_out_of_memory: bool = False
+    is_disrupted: bool = False
+    """Whether Kubernetes itself stopped it: drained, preempted, evicted."""
+    termination_message: str | None = None
+    waiting_reason: str | None = None
+    waiting_message: str = ""
+    unschedulable_message: str | None = None
+    is_deleting: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may still run, and write."""
+        return self.phase not in {"Succeeded", "Failed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The newest progress that a trainer sent, and when the operator heard it."""
+
+    message: ProgressMessage
+    received: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The result that a trainer sent, and the pod that sent it."""
+
+    outcome: BotOutcome
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything outside the bot itself that a plan for it depends on."""
+
+    job: ObservedJob | None = None
+    """The Job of the current attempt."""
+    pods: tuple[ObservedPod, ...] = ()
+    """Its pods, newest first."""
+    batch_index: int = 0
+    """The bot's place in the Job's batch."""
+    other_jobs: tuple[ObservedJob, ...] = ()
+    """Jobs of other attempts and of other runs."""
+    other_live_pods: tuple[ObservedPod, ...] = ()
+    """Pods of other attempts of the same run that may still write."""
+    report: Report | None = None
+    """The newest progress of the current attempt."""
+    result: Result | None = None
+    """The result of the current attempt, if the trainer has sent it."""
+    operator_ca: str = ""
+    """Certificate by which the pods know the operator's server."""
+
+    @property
+    def pod(self) -> ObservedPod | None:
+        """The newest pod of the current attempt."""
+        return self.pods[0] if self.pods else None
+
+    @property
+    def outcome(self) -> BotOutcome | None:
+        """How the newest pod said that this bot's Job ended: by the result it sent, else by its termination message."""
+        if self.result and (self.pod is None or self.pod.uid == self.result.pod_uid):
+            return self.result.outcome
+        if self.job is None or self.pod is None:
+            return None
+        # A pod that failed may be followed by another one of the same Job; a pod that succeeded is the last.
+        if not (self.job.is_finished or self.pod.exit_code == 0):
+            return None
+        return _read_outcome(self.pod.termination_message, self.batch_index)
+
+
+def read_job(document: Document) -> ObservedJob:
+    """Return the facts of a Job."""
+    metadata, status = document["metadata"], document.get("status") or {}
+    labels = metadata.get("labels") or {}
+    state, message = _classify_job(document.get("spec") or {}, status)
+    return ObservedJob(
+        key=Key(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        owners=tuple(Owner(owner["name"], owner["uid"]) for owner in metadata.get("ownerReferences") or ()),
+        run_id=labels.get(LABEL_RUN_ID, ""),
+        kind=_read_kind(labels),
+        attempt=_read_number(labels.get(LABEL_ATTEMPT)),
+        state=state,
+        message=message,
+        is_deleting="deletionTimestamp" in metadata,
+    )
+
+
+def read_pod(document: Document) -> ObservedPod:
+    """Return the facts of a pod."""
+    metadata, status = document["metadata"], document.get("status") or {}
+    labels = metadata.get("labels") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    state = _container_state(status)
+    terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
+    scheduled = conditions.get("PodScheduled") or {}
+    return ObservedPod(
+        key=Key(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        job_name=labels.get(JOB_NAME_LABEL, ""),
+        job_uid=next((owner["uid"] for owner in metadata.get("ownerReferences") or () if owner["kind"] == "Job"), ""),
+        run_id=labels.get(LABEL_RUN_ID, ""),
+        kind=_read_kind(labels),
+        phase=status.get("phase", "Pending"),
+        created=_read_time(metadata["creationTimestamp"]),
+        started=_read_optional_time(terminated.get("startedAt") or (state.get("running") or {}).get("startedAt")),
+        finished=_read_optional_time(terminated.get("finishedAt")),
+        exit_code=terminated.get("exitCode"),
+        is_out_of_memory=terminated.get("reason") == "OOMKilled",
+        is_disrupted=(conditions.get("DisruptionTarget") or {}).get("status") == "True",
+        termination_message=terminated.get("message"),
+        waiting_reason=waiting.get("reason"),
+        waiting_message=waiting.get("message", "")[:_LONGEST_MESSAGE],
+        unschedulable_message=(
+            scheduled.get("message", "")[:_LONGEST_MESSAGE] if scheduled.get("reason") == "Unschedulable" else None
+        ),
+        is_deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _classify_job(spec: Document, status: Document) -> tuple[JobState, str]:
+    for condition in _true_conditions(status):
+        if condition["type"] == "Complete":
+            return "succeeded", ""
+        if condition["type"] == "Failed":
+            return "failed", condition.get("message", "")[:_LONGEST_MESSAGE]
+    return ("suspended" if spec.get("suspend") else "active"), ""
+
+
+def _true_conditions(status: Document) -> Iterator[Document]:
+    return (condition for condition in status.get("conditions") or () if condition["status"] == "True")
+
+
+def _container_state(status: Document) -> Document:
+    for container in status.get("containerStatuses") or ():
+        if container["name"] == CONTAINER:
+            state: Document = container.get("state") or {}
+            return state
+    return {}
+
+
+def _read_outcome(termination_message: str | None, index: int) -> BotOutcome | None:
+    message = decode_termination(termination_message or "")
+    return message.outcomes[index] if message and index < len(message.outcomes) else None
+
+
+def _read_kind(labels: Document) -> JobKind:
+    return cast("JobKind", labels.get(LABEL_JOB_KIND, "prepare"))
+
+
+def _read_number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() else 0
+
+
+def _read_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _read_optional_time(text: str | None) -> datetime | None:
+    return _read_time(text) if text else None

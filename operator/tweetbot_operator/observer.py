@@ -1,0 +1,111 @@
+"""Reads the world for one bot: from memory, and from the cluster where memory may lack something that matters.
+
+What a watch has not told yet looks as if it were not there. So before a Job counts as deleted, a finished pod as lost
+or a former pod as gone, the cluster itself is asked.
+"""
+
+from collections.abc import Callable
+
+from tweetbot_api import names
+from tweetbot_api.status import Run
+from tweetbot_api.types import TweetBot
+
+from tweetbot_operator.cluster import Cluster, GoneError
+from tweetbot_operator.inbox import Attempt, Inbox
+from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod
+from tweetbot_operator.plan import CHECK_SECONDS
+from tweetbot_operator.store import Store, read_key
+
+
+class Observer:
+    """Joins what the watches, the trainers and the cluster say about a bot."""
+
+    def __init__(
+        self, cluster: Cluster, store: Store, inbox: Inbox, operator_ca: str, uptime: Callable[[], float]
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._inbox = inbox
+        self._operator_ca = operator_ca
+        self._uptime = uptime
+
+    def observe(self, bot: TweetBot) -> Observed:
+        """Return the world as far as it matters to this bot."""
+        run = bot.status.run
+        if run is None or run.id != bot.run_id or run.completion_time is not None:
+            return Observed(other_jobs=self._find_jobs(bot), operator_ca=self._operator_ca)
+        job = self._find_job(bot, run)
+        former_pods = self._find_former_pods(bot, run) if job is None else ()
+        key, attempt = _name(bot), Attempt(bot.metadata.uid, run.id, run.job_kind, run.attempt)
+        return Observed(
+            job=job,
+            pods=self._find_pods(bot, run, job),
+            batch_index=_find_index(bot, job),
+            other_jobs=tuple(other for other in self._find_jobs(bot) if other.key.name != run.job_name),
+            other_live_pods=tuple(pod for pod in former_pods if pod.is_live),
+            report=self._inbox.report(key, attempt),
+            result=self._inbox.result(key, attempt),
+            operator_ca=self._operator_ca,
+        )
+
+    def _find_jobs(self, bot: TweetBot) -> tuple[ObservedJob, ...]:
+        return tuple(job for job in self._store.jobs.of(_name(bot)) if is_owned(job, bot.metadata.uid))
+
+    def _find_job(self, bot: TweetBot, run: Run) -> ObservedJob | None:
+        key = Key(bot.metadata.namespace, run.job_name)
+        job = self._store.jobs.get(key)
+        is_stale = self._uptime() - self._store.jobs.last_seen(key) > CHECK_SECONDS
+        if (run.job_uid is not None and job is None) or (job is not None and is_stale):
+            job = self._fetch_job(key)
+        return job if job and is_owned(job, bot.metadata.uid) else None
+
+    def _fetch_job(self, key: Key) -> ObservedJob | None:
+        try:
+            return self._store.put_job(self._cluster.get("Job", key), self._uptime())
+        except GoneError:
+            self._store.jobs.drop(key)
+            return None
+
+    def _find_pods(self, bot: TweetBot, run: Run, job: ObservedJob | None) -> tuple[ObservedPod, ...]:
+        """Return the pods of the current attempt, newest first."""
+        group = Key(bot.metadata.namespace, run.job_name)
+        pods = self._store.pods.of(group)
+        if job is not None and job.is_finished and not any(pod.finished for pod in pods):
+            pods = self._fetch_pods(bot, run, [group])
+        return tuple(sorted(pods, key=lambda pod: pod.created, reverse=True))
+
+    def _find_former_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
+        """Return the pods that were made before the Job that is to be made now, for this attempt or an earlier one."""
+        jobs = [
+            Key(bot.metadata.namespace, names.job_name(bot.metadata.name, run.id, run.job_kind, attempt))
+            for attempt in range(1, run.attempt + 1)
+        ]
+        if run.attempt == 1:
+            return self._store.pods.of(jobs[0])
+        return self._fetch_pods(bot, run, jobs)
+
+    def _fetch_pods(self, bot: TweetBot, run: Run, jobs: list[Key]) -> list[ObservedPod]:
+        """Ask the cluster for the run's pods, correct the memory by the answer, and return those of these Jobs."""
+        found = self._cluster.list_pods(bot.metadata.namespace, {names.LABEL_RUN_ID: run.id})
+        present = {read_key(document) for document in found}
+        for document in found:
+            self._store.put_pod(document, self._uptime())
+        for job in jobs:
+            for pod in self._store.pods.of(job):
+                if pod.key not in present:
+                    self._store.pods.drop(pod.key)
+        return [pod for job in jobs for pod in self._store.pods.of(job)]
+
+
+def is_owned(job: ObservedJob, uid: str) -> bool:
+    """Tell whether the Job works for the bot with this uid."""
+    return any(owner.uid == uid for owner in job.owners)
+
+
+def _name(bot: TweetBot) -> Key:
+    return Key(bot.metadata.namespace, bot.metadata.name)
+
+
+def _find_index(bot: TweetBot, job: ObservedJob | None) -> int:
+    uids = [owner.uid for owner in job.owners] if job else []
+    return uids.index(bot.metadata.uid) if bot.metadata.uid in uids else 0

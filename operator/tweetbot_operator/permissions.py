@@ -1,0 +1,73 @@
+"""What the operator's service account may do, each with why: the chart's RBAC is generated from this table.
+
+No wildcard, and no verb on Secrets: pods mount them by name, the operator never reads one.
+"""
+
+from dataclasses import dataclass
+
+from tweetbot_api import names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One RBAC rule."""
+
+    api_groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    why: str
+
+    def to_wire(self) -> dict[str, list[str]]:
+        """Return the rule as a Role holds it."""
+        return {"apiGroups": list(self.api_groups), "resources": list(self.resources), "verbs": list(self.verbs)}
+
+
+NAMESPACED: tuple[Rule, ...] = (
+    Rule(
+        api_groups=(names.GROUP,),
+        resources=(names.PLURAL,),
+        verbs=("get", "list", "watch"),
+        why="to know what is wanted, and to make sure of it before a Job is made",
+    ),
+    Rule(
+        api_groups=(names.GROUP,),
+        resources=(f"{names.PLURAL}/status",),
+        verbs=("patch",),
+        why="to report; the spec itself is never written",
+    ),
+    Rule(
+        api_groups=("batch",),
+        resources=("jobs",),
+        verbs=("get", "list", "watch", "create", "delete"),
+        why="to run prepare and train Jobs, and to delete those of a superseded run",
+    ),
+    Rule(
+        api_groups=("",),
+        resources=("pods",),
+        verbs=("get", "list", "watch"),
+        why="to see why a Job waits or failed, and whose token speaks to the progress server",
+    ),
+    Rule(
+        api_groups=("",),
+        resources=("configmaps",),
+        verbs=("create", "patch"),
+        why="to hand the run manifest to a Job by server-side apply; ConfigMaps are never read",
+    ),
+    Rule(
+        api_groups=("",),
+        resources=("events",),
+        verbs=("create",),
+        why="to tell of a run's turns in `kubectl describe`",
+    ),
+)
+"""In each watched namespace, or in all."""
+
+CLUSTER_WIDE: tuple[Rule, ...] = (
+    Rule(
+        api_groups=("authentication.k8s.io",),
+        resources=("tokenreviews",),
+        verbs=("create",),
+        why="to ask whose token a trainer sends; TokenReviews have no namespace",
+    ),
+)
+"""Always for the whole cluster."""

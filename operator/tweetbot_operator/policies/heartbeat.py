@@ -1,0 +1,34 @@
+"""Is the newest progress worth a write? At once if the stage changed, else at most once in ten seconds."""
+
+from datetime import datetime
+
+from tweetbot_api.status import Progress, TweetBotStatus
+
+from tweetbot_operator.observed import Report
+
+MIN_INTERVAL_SECONDS = 10
+
+
+def seconds_until_due(status: TweetBotStatus, report: Report, now: datetime) -> float:
+    """Return how long the report has to wait for its write; 0 for now."""
+    last = status.progress.last_heartbeat_time if status.progress else None
+    if last is None or report.message.stage != status.stage:
+        return 0
+    return max(0.0, MIN_INTERVAL_SECONDS - (now - last).total_seconds())
+
+
+def is_news(status: TweetBotStatus, report: Report) -> bool:
+    """Tell whether the report says something that does not stand in status yet."""
+    last = status.progress.last_heartbeat_time if status.progress else None
+    return last is None or report.received > last or report.message.stage != status.stage
+
+
+def advance(progress: Progress | None, report: Report) -> Progress:
+    """Return the reported progress, heard now by our clock; its percentage never falls within a run."""
+    reached = progress.percent if progress else 0
+    return report.message.progress.model_copy(
+        update={
+            "percent": max(reached, report.message.progress.percent),
+            "last_heartbeat_time": report.received,
+        }
+    )

@@ -1,0 +1,48 @@
+"""What is the current attempt waiting for? A pod that cannot start yet is no failure; it says what it lacks."""
+
+from tweetbot_api.conditions import Reason
+from tweetbot_api.names import JobKind
+from tweetbot_api.status import Phase
+
+from tweetbot_operator.observed import ObservedJob, ObservedPod
+from tweetbot_operator.policies.verdict import Verdict
+
+_IMAGE_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+)
+_DOING = {
+    "prepare": Verdict(Reason.PREPARING, "posts are being fetched, cleaned and counted"),
+    "train": Verdict(Reason.TRAINING, "the bot is being trained"),
+}
+_PHASES: dict[JobKind, Phase] = {"prepare": "Preparing", "train": "Training"}
+
+
+def describe_wait(job: ObservedJob, pod: ObservedPod | None) -> Verdict:
+    """Return what holds the Job up, or what it is doing if nothing does."""
+    if job.state == "suspended":
+        return Verdict(Reason.QUEUED, f"the Job {job.key.name} waits for its queue to admit it")
+    if pod is None or not pod.is_live:
+        return _DOING[job.kind]
+    return _describe_pod(pod) or _DOING[job.kind]
+
+
+def name_phase(job: ObservedJob) -> Phase:
+    """Return the phase of a run whose Job is not finished."""
+    return "Queued" if job.state == "suspended" else _PHASES[job.kind]
+
+
+def _describe_pod(pod: ObservedPod) -> Verdict | None:
+    if pod.unschedulable_message is not None:
+        return Verdict(
+            Reason.UNSCHEDULABLE, f"no node has room for the pod {pod.key.name}: {pod.unschedulable_message}"
+        )
+    if pod.waiting_reason in _IMAGE_REASONS:
+        return Verdict(Reason.IMAGE_PULL_FAILED, f"{pod.waiting_reason}: {_first_line(pod.waiting_message)}")
+    if pod.waiting_reason == "CreateContainerConfigError":
+        # The kubelet names the missing Secret or key; nothing else of ours can be missing in the environment.
+        return Verdict(Reason.SECRET_NOT_FOUND, f"in namespace {pod.key.namespace}: {pod.waiting_message}")
+    return None
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else "the image cannot be pulled"

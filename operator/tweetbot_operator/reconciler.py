@@ -1,0 +1,212 @@
+"""One look at one bot: observe, plan, make the objects, write the status once, then tell of it.
+
+A crash between any two lines is repaired by the next look, for nothing is remembered here.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from tweetbot_api import names
+from tweetbot_api.conditions import Reason
+from tweetbot_api.status import TweetBotStatus
+from tweetbot_api.types import ObjectMeta, TweetBot
+
+from tweetbot_operator import status
+from tweetbot_operator.builders.event import Announcement, build_event
+from tweetbot_operator.builders.manifest import Manifest
+from tweetbot_operator.cluster import (
+    AlreadyExistsError,
+    Cluster,
+    ClusterError,
+    ConflictError,
+    GoneError,
+    RefusedError,
+    TransientError,
+)
+from tweetbot_operator.inbox import Inbox
+from tweetbot_operator.metrics import Metrics
+from tweetbot_operator.observed import Key, Observed, read_job
+from tweetbot_operator.observer import Observer, is_owned
+from tweetbot_operator.plan import Plan, make_plan
+from tweetbot_operator.policies.verdict import Verdict
+from tweetbot_operator.settings import OperatorSettings
+from tweetbot_operator.store import Store
+from tweetbot_operator.workqueue import TryAgainError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A TweetBot whose spec this operator cannot read."""
+
+    metadata: ObjectMeta
+    status: TweetBotStatus
+
+
+class Reconciler:
+    """Brings bots closer to their specs, one step at a time."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        inbox: Inbox,
+        observer: Observer,
+        settings: OperatorSettings,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+        uptime: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._inbox = inbox
+        self._observer = observer
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._uptime = uptime
+
+    def reconcile(self, key: Key) -> float | None:
+        """Look at one bot; return after how many seconds to look again, or None if an event will tell."""
+        with self._metrics.reconcile_seconds.time():
+            try:
+                requeue_after = self._reconcile(key)
+            except (ConflictError, TransientError, GoneError) as error:
+                self._metrics.reconciles.labels("retried").inc()
+                raise TryAgainError(str(error)) from error
+            except Exception:
+                self._metrics.reconciles.labels("failed").inc()
+                raise
+        self._metrics.reconciles.labels("succeeded").inc()
+        return requeue_after
+
+    def _reconcile(self, key: Key) -> float | None:
+        stored = self._store.bot(key)
+        if stored is None:
+            self._inbox.forget(key)
+            return None
+        document = stored.read()
+        try:
+            bot = TweetBot.model_validate(document)
+        except ValidationError as error:
+            self._refuse_spec(document, error)
+            return None
+        observed = self._observer.observe(bot)
+        plan = make_plan(bot, observed, self._settings, self._clock())
+        self._make_objects(bot, plan)
+        if plan.status is not None:
+            self._write_status(bot, plan.status)
+        self._settle(key, plan, observed)
+        for announcement in plan.events:
+            self._emit(bot, announcement)
+        return plan.requeue_after
+
+    def _make_objects(self, bot: TweetBot, plan: Plan) -> None:
+        try:
+            for manifest in plan.create:
+                self._create_job(bot, manifest)
+            for manifest in plan.apply:
+                self._cluster.apply(manifest)
+        except RefusedError as error:
+            message = f"Kubernetes refuses the run's Job or ConfigMap: {error}"
+            logger.warning("objects refused namespace=%s name=%s reason=%s", *_name(bot), error)
+            self._write_status(bot, status.working(bot, "Pending", Verdict(Reason.PENDING, message), self._clock()))
+            raise TryAgainError(message) from error
+        for job in plan.delete:
+            self._delete_job(job.key, job.uid)
+
+    def _create_job(self, bot: TweetBot, manifest: Manifest) -> None:
+        """Make a Job, or take over the one that has its name if this very bot owns it."""
+        self._confirm(bot)
+        key = Key(bot.metadata.namespace, manifest["metadata"]["name"])
+        try:
+            document = self._cluster.create(manifest)
+        except AlreadyExistsError:
+            document = self._cluster.get("Job", key)
+            if not is_owned(read_job(document), bot.metadata.uid):
+                raise RefusedError(f"there is a Job {key.name} that belongs to somebody else; delete it") from None
+        else:
+            kind = manifest["metadata"]["labels"][names.LABEL_JOB_KIND]
+            self._metrics.jobs_created.labels(kind).inc()
+            logger.info("job created namespace=%s name=%s job=%s", *_name(bot), key.name)
+        self._store.put_job(document, self._uptime())
+
+    def _confirm(self, bot: TweetBot) -> None:
+        """Make sure that the bot is still as we know it: an attempt of the past must not be tried again."""
+        document = self._cluster.get(names.KIND, _name(bot))
+        if document["metadata"]["resourceVersion"] != bot.metadata.resource_version:
+            self._store.put_bot(document)
+            raise ConflictError(f"the TweetBot {bot.metadata.name} has changed meanwhile")
+
+    def _delete_job(self, key: Key, uid: str) -> None:
+        try:
+            self._cluster.delete("Job", key, uid)
+            logger.info("superseded job deleted namespace=%s job=%s", key.namespace, key.name)
+        except (GoneError, ConflictError):
+            self._store.jobs.drop(key)
+
+    def _write_status(self, bot: status.Bot, wanted: TweetBotStatus) -> None:
+        """Write what differs; raise ConflictError if somebody wrote since the bot was read."""
+        patch = diff(bot.status.to_wire(), wanted.to_wire())
+        if not patch:
+            return
+        try:
+            document = self._cluster.patch_status(_name(bot), bot.metadata.resource_version, patch)
+        except GoneError:
+            self._store.drop_bot(_name(bot))
+            return
+        self._store.put_bot(document)
+        self._metrics.status_writes.inc()
+
+    def _settle(self, key: Key, plan: Plan, observed: Observed) -> None:
+        """Tell the trainer that its result is stored; count and forget what has ended."""
+        if observed.result is not None:
+            self._inbox.acknowledge(key, observed.result)
+        if plan.status is not None and plan.status.run is not None and plan.status.run.completion_time is not None:
+            self._inbox.forget(key)
+            if observed.job is not None:
+                self._metrics.runs_finished.labels(plan.status.phase).inc()
+
+    def _emit(self, bot: TweetBot, announcement: Announcement) -> None:
+        """Make an Event. It may be lost: status says all that matters."""
+        try:
+            self._cluster.create(build_event(bot, announcement, self._clock()))
+        except ClusterError as error:
+            logger.debug("event not made namespace=%s name=%s reason=%s", *_name(bot), error)
+
+    def _refuse_spec(self, document: Mapping[str, Any], error: ValidationError) -> None:
+        """Report a spec that this operator cannot read: one bad object must not stop the others."""
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        bot = _Unreadable(
+            metadata=ObjectMeta.model_validate(document["metadata"]),
+            status=TweetBotStatus.model_validate(document.get("status") or {}),
+        )
+        verdict = Verdict(Reason.INVALID_SPEC, f"{field}: {problem['msg']}")
+        wanted = status.stalled(bot, verdict, self._clock())
+        if wanted != bot.status:
+            self._write_status(bot, wanted)
+
+
+def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON merge patch that turns the old object into the new one."""
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            inner = diff(before, value)
+            if inner:
+                patch[name] = inner
+        elif value != before:
+            patch[name] = value
+    return patch
+
+
+def _name(bot: status.Bot) -> Key:
+    return Key(bot.metadata.namespace, bot.metadata.name)

@@ -1,0 +1,86 @@
+"""A bot's spec joined with the platform's defaults: what a run uses, field by field. Pure; nothing is written back."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+from tweetbot_api.names import run_prefix
+from tweetbot_api.runconfig import BotIdentity, RunConfig, S3Location, WandbConfig
+from tweetbot_api.spec import BaseModelReference, Resources, S3Output, SecretReference, WandbTracking, normalize_handles
+from tweetbot_api.types import TweetBot
+
+from tweetbot_operator.settings import OperatorSettings
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What the spec asks for, with the platform's defaults filled in."""
+
+    base_model: BaseModelReference
+    s3: S3Output
+    wandb: WandbTracking
+    train: Resources
+
+    @property
+    def wandb_secret(self) -> SecretReference | None:
+        """The Secret that W&B needs, if it is used online."""
+        return self.wandb.api_key_secret if self.wandb.mode == "online" else None
+
+
+def resolve(bot: TweetBot, settings: OperatorSettings) -> Resolved:
+    """Return the bot's wishes over the platform's defaults."""
+    spec, defaults = bot.spec, settings.defaults
+    return Resolved(
+        base_model=spec.base_model or defaults.base_model,
+        s3=_merge(defaults.s3, spec.output.s3 if spec.output else None),
+        wandb=_merge(defaults.wandb, spec.tracking.wandb if spec.tracking else None),
+        train=_merge(defaults.train, spec.resources),
+    )
+
+
+def resolve_run(bot: TweetBot, settings: OperatorSettings) -> RunConfig:
+    """Return everything that the trainer needs to know of one valid bot's current attempt."""
+    run = bot.status.run
+    assert run, "a Job is made only for a run that stands in status"  # noqa: S101 - make_plan sees to it
+    resolved = resolve(bot, settings)
+    return RunConfig(
+        bot=BotIdentity(
+            namespace=bot.metadata.namespace,
+            name=bot.metadata.name,
+            uid=bot.metadata.uid,
+            run_id=run.id,
+            attempt=run.attempt,
+        ),
+        handles=normalize_handles(bot.spec.handles),
+        source=bot.spec.source,
+        base_model=resolved.base_model,
+        training=bot.recipe,
+        generation=bot.spec.generation,
+        output=locate_output(bot, settings),
+        wandb=_build_wandb(resolved.wandb),
+    )
+
+
+def locate_output(bot: TweetBot, settings: OperatorSettings) -> S3Location:
+    """Return the bucket and the prefix of the bot's run."""
+    s3 = resolve(bot, settings).s3
+    return S3Location(
+        bucket=s3.bucket or "",
+        prefix=run_prefix(s3.prefix or "", bot.metadata.namespace, bot.metadata.name, bot.run_id),
+        endpoint=s3.endpoint,
+        region=s3.region,
+    )
+
+
+def _build_wandb(wandb: WandbTracking) -> WandbConfig:
+    given = {"mode": wandb.mode, "project": wandb.project, "entity": wandb.entity}
+    return WandbConfig.model_validate({name: value for name, value in given.items() if value is not None})
+
+
+def _merge(defaults: _Model, wishes: _Model | None) -> _Model:
+    """Return the defaults with every field replaced that the wishes give."""
+    if wishes is None:
+        return defaults
+    return defaults.model_copy(update={name: value for name, value in wishes if value is not None})

@@ -1,0 +1,154 @@
+"""What stands on the resource: each function returns the whole status of one situation, conditions included.
+
+The conditions obey kstatus: `Ready` always, `Reconciling` only while something goes on, `Stalled` only while nothing
+will until the spec changes, never both. Every status carries the generation that it was decided on.
+"""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from tweetbot_api import names
+from tweetbot_api.conditions import ConditionType, Reason, drop_condition, set_condition
+from tweetbot_api.messages import BotOutcome
+from tweetbot_api.runconfig import S3Location
+from tweetbot_api.status import Condition, Failure, Outputs, Phase, Run, TweetBotStatus
+from tweetbot_api.types import ObjectMeta
+
+from tweetbot_operator.policies.verdict import Verdict
+
+_LONGEST_MESSAGE = 4096
+_MOST_SAMPLES, _LONGEST_SAMPLE = 3, 600
+_RESULTS = ("data", "dataset", "evaluation", "outputs", "wandb", "samples", "failure", "progress", "stage")
+
+_STORED = Verdict(Reason.SUCCEEDED, "the model and its manifest are stored")
+
+
+class Bot(Protocol):
+    """What a status is made from; the spec may be unreadable."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """Metadata of the TweetBot."""
+        ...
+
+    @property
+    def status(self) -> TweetBotStatus:
+        """Its present status."""
+        ...
+
+
+_Flags = dict[ConditionType, bool]
+_WORKING: _Flags = {ConditionType.READY: False, ConditionType.RECONCILING: True}
+_STALLED: _Flags = {ConditionType.READY: False, ConditionType.STALLED: True}
+_COMPLETE: _Flags = {ConditionType.READY: True, ConditionType.COMPLETE: True}
+_FAILED: _Flags = {ConditionType.READY: False, ConditionType.STALLED: True, ConditionType.FAILED: True}
+
+
+def started(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:
+    """Return the status of a new run: nothing of the former run's results is left."""
+    verdict = Verdict(Reason.PENDING, f"run {run.number} is accepted")
+    return working(bot, "Pending", verdict, now, run=run, **dict.fromkeys(_RESULTS))
+
+
+def working(bot: Bot, phase: Phase, verdict: Verdict, now: datetime, **changes: Any) -> TweetBotStatus:
+    """Return the status of a run that goes on."""
+    return _status(bot, phase, _WORKING, verdict, now, changes)
+
+
+def stalled(bot: Bot, verdict: Verdict, now: datetime) -> TweetBotStatus:
+    """Return the status of a bot that cannot be run until its spec changes."""
+    return _status(bot, "Failed", _STALLED, verdict, now, {"stage": None})
+
+
+def completed(bot: Bot, run: Run, outcome: BotOutcome, output: S3Location, now: datetime) -> TweetBotStatus:
+    """Return the status of a run whose manifest is stored."""
+    status = bot.status
+    hundred = status.progress.model_copy(update={"percent": 100, "eta_seconds": None}) if status.progress else None
+    changes = {
+        **take_results(status, outcome),
+        "run": run.model_copy(update={"completion_time": now}),
+        "outputs": _build_outputs(output, outcome.manifest_sha256 or ""),
+        "progress": hundred,
+        "failure": None,
+        "stage": None,
+    }
+    return _status(bot, "Succeeded", _COMPLETE, _STORED, now, changes)
+
+
+def failed(bot: Bot, run: Run, failure: Failure, now: datetime) -> TweetBotStatus:
+    """Return the status of a run that has failed for good."""
+    changes = {
+        "run": run.model_copy(update={"completion_time": now, "retry_time": None}),
+        "failure": failure,
+        "stage": None,
+    }
+    return _status(bot, "Failed", _FAILED, Verdict(known_reason(failure), failure.message), now, changes)
+
+
+def ended(bot: Bot, now: datetime) -> TweetBotStatus:
+    """Return the status of a run that has ended: the same as ever, whatever the bot was edited to be meanwhile."""
+    failure = bot.status.failure
+    if bot.status.outputs is not None or failure is None:
+        return _status(bot, "Succeeded", _COMPLETE, _STORED, now, {})
+    return _status(bot, "Failed", _FAILED, Verdict(known_reason(failure), failure.message), now, {})
+
+
+def take_results(status: TweetBotStatus, outcome: BotOutcome) -> dict[str, Any]:
+    """Return the status fields that an outcome fills; what it does not tell stays as it is."""
+    samples = [sample[:_LONGEST_SAMPLE] for sample in (outcome.samples or [])[:_MOST_SAMPLES]]
+    new_urls = {name: url for name, url in outcome.wandb or () if url is not None}
+    wandb = status.wandb.model_copy(update=new_urls) if status.wandb else outcome.wandb
+    return {
+        "data": outcome.data or status.data,
+        "dataset": outcome.dataset or status.dataset,
+        "evaluation": outcome.evaluation or status.evaluation,
+        "wandb": wandb if new_urls else status.wandb,
+        "samples": samples or status.samples,
+    }
+
+
+def known_reason(failure: Failure) -> Reason:
+    """Return the failure's reason; JobFailed for one that only a newer trainer knows."""
+    return Reason(failure.reason) if failure.reason in set(Reason) else Reason.JOB_FAILED
+
+
+def _build_outputs(output: S3Location, manifest_sha256: str) -> Outputs:
+    return Outputs(
+        model_uri=f"{output.uri}/{names.MODEL_DIR}",
+        card_uri=f"{output.uri}/{names.CARD}",
+        predictions_uri=f"{output.uri}/{names.PREDICTIONS}",
+        manifest_uri=f"{output.uri}/{names.OUTPUT_MANIFEST}",
+        manifest_sha256=manifest_sha256,
+    )
+
+
+def _status(
+    bot: Bot, phase: Phase, flags: _Flags, verdict: Verdict, now: datetime, changes: dict[str, Any]
+) -> TweetBotStatus:
+    return bot.status.model_copy(
+        update={
+            **changes,
+            "observed_generation": bot.metadata.generation,
+            "phase": phase,
+            "conditions": _build_conditions(bot, flags, verdict, now),
+        }
+    )
+
+
+def _build_conditions(bot: Bot, flags: _Flags, verdict: Verdict, now: datetime) -> list[Condition]:
+    """Return the conditions that the flags name, all with one verdict; any other is dropped."""
+    conditions = list(bot.status.conditions)
+    for kind in ConditionType:
+        if kind not in flags:
+            conditions = drop_condition(conditions, kind)
+            continue
+        conditions = set_condition(
+            conditions,
+            kind,
+            status=flags[kind],
+            reason=verdict.reason,
+            message=verdict.message[:_LONGEST_MESSAGE],
+            generation=bot.metadata.generation,
+            now=now,
+        )
+    return conditions

@@ -1,0 +1,160 @@
+"""What the watches have told, in memory: TweetBots as JSON, Jobs and pods as the few facts that plans need.
+
+It may lag behind the cluster. Whoever creates something on its word relies on names that cannot be taken twice, and on
+status writes that fail if the object has changed meanwhile. Safe to use from several threads.
+"""
+
+import json
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod, read_job, read_pod
+
+
+class _Named(Protocol):
+    @property
+    def key(self) -> Key:
+        """Name of the object."""
+        ...
+
+
+_Fact = TypeVar("_Fact", bound=_Named)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[_Fact]):
+    version: int
+    groups: tuple[Key, ...]
+    seen: float
+    fact: _Fact
+
+
+class Facts(Generic[_Fact]):
+    """Facts of objects, found by the object's own name or by the name of what it belongs to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[Key, _Entry[_Fact]] = {}
+        self._groups: dict[Key, set[Key]] = defaultdict(set)
+
+    def put(self, fact: _Fact, groups: Sequence[Key], version: int, seen: float) -> None:
+        """Keep a fact unless a newer one is there."""
+        with self._lock:
+            present = self._entries.get(fact.key)
+            if present and present.version > version:
+                return
+            self._drop(fact.key)
+            self._entries[fact.key] = _Entry(version, tuple(groups), seen, fact)
+            for group in groups:
+                self._groups[group].add(fact.key)
+
+    def drop(self, key: Key) -> None:
+        """Forget an object."""
+        with self._lock:
+            self._drop(key)
+
+    def get(self, key: Key) -> _Fact | None:
+        """Return the facts of an object."""
+        with self._lock:
+            entry = self._entries.get(key)
+            return entry.fact if entry else None
+
+    def last_seen(self, key: Key) -> float:
+        """Return when the object was last heard of."""
+        with self._lock:
+            entry = self._entries.get(key)
+            return entry.seen if entry else 0.0
+
+    def of(self, group: Key) -> list[_Fact]:
+        """Return the facts of all objects that belong to something."""
+        with self._lock:
+            return [self._entries[key].fact for key in self._groups.get(group, ())]
+
+    def _drop(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        for group in entry.groups if entry else ():
+            self._groups[group].discard(key)
+            if not self._groups[group]:
+                del self._groups[group]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBot:
+    """A TweetBot as it was last seen: the phase for the metrics, the whole as compact JSON."""
+
+    version: int
+    uid: str
+    phase: str
+    body: bytes
+
+    def read(self) -> dict[str, Any]:
+        """Return the object."""
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+
+class Store:
+    """TweetBots, their Jobs (by bot) and their Jobs' pods (by Job)."""
+
+    def __init__(self) -> None:
+        self.jobs: Facts[ObservedJob] = Facts()
+        self.pods: Facts[ObservedPod] = Facts()
+        self._lock = threading.Lock()
+        self._bots: dict[Key, StoredBot] = {}
+
+    def put_bot(self, document: Document) -> Key:
+        """Keep a TweetBot unless a newer version is there."""
+        key, version = read_key(document), _read_version(document)
+        metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+        bot = StoredBot(
+            version=version,
+            uid=metadata["uid"],
+            phase=str((document.get("status") or {}).get("phase") or "Pending"),
+            body=json.dumps({**document, "metadata": metadata}, separators=(",", ":")).encode(),
+        )
+        with self._lock:
+            present = self._bots.get(key)
+            if present is None or present.uid != bot.uid or present.version <= version:
+                self._bots[key] = bot
+        return key
+
+    def drop_bot(self, key: Key) -> None:
+        """Forget a TweetBot."""
+        with self._lock:
+            self._bots.pop(key, None)
+
+    def bot(self, key: Key) -> StoredBot | None:
+        """Return a TweetBot."""
+        with self._lock:
+            return self._bots.get(key)
+
+    def count_phases(self) -> Counter[str]:
+        """Return how many TweetBots are in each phase."""
+        with self._lock:
+            return Counter(bot.phase for bot in self._bots.values())
+
+    def put_job(self, document: Document, seen: float) -> ObservedJob:
+        """Keep the facts of a Job."""
+        job = read_job(document)
+        bots = [Key(job.key.namespace, owner.name) for owner in job.owners]
+        self.jobs.put(job, bots, _read_version(document), seen)
+        return job
+
+    def put_pod(self, document: Document, seen: float) -> ObservedPod:
+        """Keep the facts of a pod."""
+        pod = read_pod(document)
+        self.pods.put(pod, [Key(pod.key.namespace, pod.job_name)], _read_version(document), seen)
+        return pod
+
+
+def read_key(document: Document) -> Key:
+    """Return the name of an object."""
+    return Key(document["metadata"]["namespace"], document["metadata"]["name"])
+
+
+def _read_version(document: Document) -> int:
+    """Return the resource version, which Kubernetes declares to be comparable as a number."""
+    return int(document["metadata"].get("resourceVersion") or 0)

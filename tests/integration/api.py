@@ -1,0 +1,151 @@
+"""The Kubernetes API as a test's hands: JSON in, JSON out, and the parts of a kubelet that a test plays."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import urllib3
+from kubernetes.client import ApiClient
+from tweetbot_api.messages import BotOutcome, encode_termination
+from tweetbot_api.names import CONTAINER, TOKEN_AUDIENCE
+from tweetbot_operator.permissions import Rule
+
+Document = dict[str, Any]
+PATIENCE_SECONDS = 30
+
+
+class ApiError(Exception):
+    """The apiserver refused; the message is its own."""
+
+
+class Api:
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    def call(self, method: str, path: str, body: Document | None = None, media_type: str = "application/json") -> Any:
+        response = self._client.rest_client.pool_manager.request(
+            method,
+            self._client.configuration.host + path,
+            body=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": media_type, "Accept": "application/json"},
+            timeout=urllib3.Timeout(20),
+        )
+        if response.status >= 300:
+            is_status = response.headers["Content-Type"] == "application/json"
+            raise ApiError(json.loads(response.data)["message"] if is_status else response.data.decode())
+        return json.loads(response.data)
+
+    def exists(self, path: str) -> bool:
+        try:
+            self.call("GET", path)
+        except ApiError:
+            return False
+        return True
+
+    def allow(self, user: str, rules: Sequence[Rule], namespace: str | None = None) -> None:
+        """Grant these rules to a user, in one namespace or in all."""
+        group, kind = "rbac.authorization.k8s.io", "Role" if namespace else "ClusterRole"
+        path = f"/apis/{group}/v1" + (f"/namespaces/{namespace}" if namespace else "")
+        role = {"kind": kind, "metadata": {"name": user}, "rules": [rule.to_wire() for rule in rules]}
+        self.call("POST", f"{path}/{kind.lower()}s", role)
+        binding = {
+            "kind": f"{kind}Binding",
+            "metadata": {"name": user},
+            "roleRef": {"apiGroup": group, "kind": kind, "name": user},
+            "subjects": [{"kind": "User", "name": user}],
+        }
+        self.call("POST", f"{path}/{kind.lower()}bindings", binding)
+
+    # TweetBots
+
+    def create_bot(self, namespace: str, name: str = "ann", **spec: Any) -> Document:
+        whole = {"handles": [name], "source": {"archive": {"uri": f"s3://tweets/{name}.zip"}}, **spec}
+        bot = {"apiVersion": "tweetbot.dev/v1alpha1", "kind": "TweetBot", "metadata": {"name": name}, "spec": whole}
+        return self.call("POST", f"{bots_path(namespace)}?fieldValidation=Strict", bot)
+
+    def bot(self, namespace: str, name: str = "ann") -> Document:
+        return self.call("GET", f"{bots_path(namespace)}/{name}")
+
+    def edit_bot(self, namespace: str, spec: Document, name: str = "ann") -> None:
+        path = f"{bots_path(namespace)}/{name}"
+        self.call("PATCH", path, {"spec": spec}, "application/merge-patch+json")
+
+    def wait_for_status(self, namespace: str, holds: Callable[[Document], Any], name: str = "ann") -> Document:
+        seen: list[Document] = []
+
+        def look() -> bool:
+            seen.append(self.bot(namespace, name).get("status") or {})
+            return bool(holds(seen[-1]))
+
+        try:
+            wait_for(look)
+        except TimeoutError:
+            raise AssertionError(f"not reached: {json.dumps(seen[-1], indent=1)}") from None
+        return seen[-1]
+
+    # Jobs and pods
+
+    def list(self, namespace: str, kind: str) -> list[Document]:
+        group = "/apis/batch/v1" if kind == "jobs" else "/api/v1"
+        items = self.call("GET", f"{group}/namespaces/{namespace}/{kind}")["items"]
+        return [item for item in items if item["metadata"]["name"] != "kube-root-ca.crt"]
+
+    def wait_for_pod(self, namespace: str, job_name: str) -> Document:
+        def find() -> Document | None:
+            return next(
+                (pod for pod in self.list(namespace, "pods") if pod["metadata"]["name"].startswith(job_name)), None
+            )
+
+        wait_for(find)
+        pod = find()
+        assert pod
+        return pod
+
+    def start_pod(self, pod: Document) -> None:
+        """Play the kubelet of a pod that runs."""
+        self._patch_pod(pod, "Running", {"running": {"startedAt": _now()}})
+
+    def hold_pod(self, pod: Document, reason: str, message: str) -> None:
+        """Play the kubelet of a pod that cannot start."""
+        self._patch_pod(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
+
+    def end_pod(self, pod: Document, outcome: BotOutcome | None, exit_code: int = 0) -> None:
+        """Play the kubelet of a pod that has ended."""
+        message = encode_termination([outcome]) if outcome else ""
+        ended = {"exitCode": exit_code, "message": message, "startedAt": _now(), "finishedAt": _now()}
+        self._patch_pod(pod, "Failed" if exit_code else "Succeeded", {"terminated": ended})
+
+    def _patch_pod(self, pod: Document, phase: str, state: Document) -> None:
+        metadata = pod["metadata"]
+        container = {"name": CONTAINER, "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+        scheduled = {"type": "PodScheduled", "status": "True", "reason": None, "message": None}
+        status = {"phase": phase, "containerStatuses": [container], "conditions": [scheduled]}
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
+        self.call("PATCH", path, {"status": status}, "application/strategic-merge-patch+json")
+
+    def request_token(self, pod: Document, audience: str = TOKEN_AUDIENCE) -> str:
+        """Return the token that the kubelet would mount into the pod."""
+        metadata = pod["metadata"]
+        reference = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
+        spec = {"audiences": [audience], "boundObjectRef": reference, "expirationSeconds": 3600}
+        path = f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/default/token"
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        return str(self.call("POST", path, body)["status"]["token"])
+
+
+def bots_path(namespace: str) -> str:
+    return f"/apis/tweetbot.dev/v1alpha1/namespaces/{namespace}/tweetbots"
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.1)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,57 @@
+"""A real apiserver with its controllers, the CRD in it, and a namespace that admits only restricted pods."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes.config import new_client_from_config
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
+
+from cluster.control_plane import ControlPlane
+from tests.integration.api import Api, wait_for
+from tests.integration.operator_process import OperatorProcess, write_settings
+
+CRD = Path(__file__).parents[2] / "crds" / "tweetbots.yaml"
+USER = "tweetbot-operator"
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("control-plane"), controllers=True, scheduler=True) as control_plane:
+        yield control_plane
+
+
+@pytest.fixture(scope="session")
+def api(control_plane: ControlPlane) -> Api:
+    """An administrator, with the CRD served and the operator's user allowed what the table says."""
+    api = Api(new_client_from_config(str(control_plane.kubeconfig)))
+    api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(CRD.read_text()))
+    wait_for(lambda: api.exists("/apis/tweetbot.dev/v1alpha1/tweetbots"))
+    api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
+    return api
+
+
+@pytest.fixture
+def namespace(api: Api) -> str:
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    api.call("POST", "/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    wait_for(lambda: api.exists(f"/api/v1/namespaces/{name}/serviceaccounts/default"))
+    return name
+
+
+@pytest.fixture(scope="session")
+def operator(
+    control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """The operator as a process of its own, known to the apiserver as a user with the table's rights."""
+    folder = tmp_path_factory.mktemp("operator")
+    kubeconfig = folder / "kubeconfig"
+    control_plane.client("operator", USER).write_kubeconfig(kubeconfig)
+    process = OperatorProcess(folder, kubeconfig, write_settings(folder, control_plane.authority))
+    process.start()
+    yield process
+    process.stop()
+    assert "Traceback" not in process.log

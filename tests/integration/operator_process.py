@@ -1,0 +1,121 @@
+"""The operator as users run it: a process with a settings file, a kubeconfig and certificates."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from tweetbot_operator.settings import OperatorSettings, load_settings
+
+from cluster.pki import Authority
+from tests.integration.api import wait_for
+
+ROOT = Path(__file__).parents[2]
+START = "import sys; from tweetbot_operator.main import main; sys.exit(main())"
+
+
+class OperatorProcess:
+    def __init__(self, folder: Path, kubeconfig: Path, settings: Path) -> None:
+        self._folder = folder
+        self._kubeconfig = kubeconfig
+        self._settings_path = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self.settings: OperatorSettings = load_settings(settings)
+
+    def start(self) -> None:
+        """Start it and wait until it watches."""
+        path = os.pathsep.join(str(ROOT / part) for part in ("api", "operator"))
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "KUBECONFIG": str(self._kubeconfig)}
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", START, "--settings", str(self._settings_path)],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_for(self._is_healthy)
+
+    def stop(self) -> int:
+        """End it politely; return its exit status."""
+        assert self._process
+        self._process.terminate()
+        return self._process.wait(20)
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        assert self._process
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(20)
+
+    def get(self, path: str) -> str:
+        url = f"http://127.0.0.1:{self.settings.server.health_port}{path}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, timeout=5) as response:
+            text: str = response.read().decode()
+        return text
+
+    def post(self, path: str, message: dict[str, Any], token: str) -> int:
+        """Send a message as a trainer does: over TLS, trusting only the operator's own certificate."""
+        tls = self.settings.server.tls_dir
+        with urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(tls / "ca.crt"), retries=False) as pool:
+            url = f"{self.settings.server.url}{path}"
+            return pool.request("POST", url, json=message, headers={"Authorization": f"Bearer {token}"}).status
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text()
+
+    @property
+    def _log_path(self) -> Path:
+        return self._folder / "operator.log"
+
+    def _is_healthy(self) -> bool:
+        assert self._process
+        assert self._process.poll() is None, self.log
+        try:
+            return self.get("/healthz") == "ok"
+        except OSError:
+            return False
+
+
+def write_settings(folder: Path, authority: Authority, namespaces: Sequence[str] = ()) -> Path:
+    """Write what the chart mounts: the settings file and the certificates."""
+    port, health_port = _free_port(), _free_port()
+    serving = authority.server("operator-server", ["127.0.0.1"])
+    tls = folder / "tls"
+    tls.mkdir()
+    for name, source in {
+        "tls.crt": serving.certificate,
+        "tls.key": serving.key,
+        "ca.crt": authority.root.certificate,
+    }.items():
+        (tls / name).write_bytes(source.read_bytes())
+    settings = {
+        "images": {"prepare": "registry.test/prepare:1", "train": "registry.test/train:1"},
+        "server": {
+            "url": f"https://127.0.0.1:{port}",
+            "port": port,
+            "healthPort": health_port,
+            "tlsDir": str(tls),
+        },
+        "defaults": {"s3": {"bucket": "models", "credentialsSecret": {"name": "s3-keys"}}},
+        "retryPauseSeconds": 1,
+        "namespaces": list(namespaces),
+    }
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port

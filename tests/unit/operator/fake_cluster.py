@@ -1,0 +1,129 @@
+"""A small Kubernetes in memory: versions, conflicts, owners, and writes that a crash may cut short."""
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tweetbot_operator.cluster import AlreadyExistsError, ConflictError, GoneError
+from tweetbot_operator.observed import Key
+
+Document = dict[str, Any]
+
+
+class CrashError(BaseException):
+    """The operator was killed. No `except Exception` may catch it."""
+
+
+class FakeCluster:
+    """Has the methods of `tweetbot_operator.cluster.Cluster`."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, Key], Document] = {}
+        self.events: list[tuple[str, str, Document]] = []
+        """What watches will tell, in order: kind, type, object."""
+        self.writes: list[str] = []
+        self.reads: list[str] = []
+        self.tokens: dict[str, Document] = {}
+        self.crash_at: int | None = None
+        """The number of the write that kills the operator; None for never."""
+        self.commits_before_crash = True
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+
+    # As Cluster
+
+    def get(self, kind: str, key: Key) -> Document:
+        self.reads.append(f"get {kind} {key.name}")
+        if (kind, key) not in self.objects:
+            raise GoneError(f"{kind} {key.name}")
+        return copy.deepcopy(self.objects[kind, key])
+
+    def list_pods(self, namespace: str, labels: Mapping[str, str]) -> list[Document]:
+        self.reads.append("list Pod")
+        return [
+            copy.deepcopy(pod)
+            for (kind, key), pod in self.objects.items()
+            if kind == "Pod" and key.namespace == namespace and labels.items() <= pod["metadata"]["labels"].items()
+        ]
+
+    def create(self, manifest: Document) -> Document:
+        kind, key = manifest["kind"], _key(manifest)
+        if (kind, key) in self.objects:
+            raise AlreadyExistsError(f"{kind} {key.name}")
+        return self._write(f"create {kind} {key.name}", lambda: self.put(manifest))
+
+    def apply(self, manifest: Document) -> Document:
+        return self._write(f"apply {manifest['kind']} {_key(manifest).name}", lambda: self.put(manifest))
+
+    def delete(self, kind: str, key: Key, uid: str) -> None:
+        if self.get(kind, key)["metadata"]["uid"] != uid:
+            raise ConflictError(f"{kind} {key.name}")
+        self._write(f"delete {kind} {key.name}", lambda: self.remove(kind, key))
+
+    def patch_status(self, key: Key, resource_version: str, status: Document) -> Document:
+        bot = self.objects.get(("TweetBot", key))
+        if bot is None:
+            raise GoneError(key.name)
+        if bot["metadata"]["resourceVersion"] != resource_version:
+            raise ConflictError(key.name)
+        merged = {**bot, "status": merge(bot.get("status") or {}, status)}
+        return self._write(f"patch {key.name}", lambda: self.put(merged))
+
+    def review_token(self, token: str, audiences: Sequence[str]) -> Document:
+        self.reads.append("review")
+        return self.tokens.get(token, {"authenticated": False})
+
+    # For tests
+
+    def put(self, document: Document) -> Document:
+        """Store an object as the apiserver would, and tell the watches."""
+        kind, key = document["kind"], _key(document)
+        present = self.objects.get((kind, key))
+        uid = (present or document)["metadata"].get("uid") or f"uid-{next(self._uids)}"
+        metadata = {**document["metadata"], "uid": uid, "resourceVersion": str(next(self._versions))}
+        metadata.setdefault("creationTimestamp", "2026-11-23T12:00:00Z")
+        self.objects[kind, key] = copy.deepcopy({**document, "metadata": metadata})
+        self.events.append((kind, "MODIFIED" if present else "ADDED", copy.deepcopy(self.objects[kind, key])))
+        return copy.deepcopy(self.objects[kind, key])
+
+    def remove(self, kind: str, key: Key) -> Document:
+        """Delete an object and, as the garbage collector does, the ConfigMaps and Jobs that it owns."""
+        document = self.objects.pop((kind, key))
+        document["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.events.append((kind, "DELETED", document))
+        for (other, name), child in list(self.objects.items()):
+            owners = {owner["uid"] for owner in child["metadata"].get("ownerReferences", ())}
+            if other != "Pod" and document["metadata"]["uid"] in owners:
+                self.remove(other, name)
+        return document
+
+    def all(self, kind: str) -> list[Document]:
+        return [document for (found, _), document in self.objects.items() if found == kind]
+
+    def _write(self, what: str, commit: Any) -> Document:
+        self.writes.append(what)
+        is_last = self.crash_at is not None and len(self.writes) >= self.crash_at
+        if is_last and not self.commits_before_crash:
+            raise CrashError(what)
+        document: Document = commit()
+        if is_last:
+            raise CrashError(what)
+        return document
+
+
+def merge(old: Document, patch: Document) -> Document:
+    """Return the object after a JSON merge patch."""
+    result = dict(old)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict):
+            result[name] = merge(result[name] if isinstance(result.get(name), dict) else {}, value)
+        else:
+            result[name] = value
+    return result
+
+
+def _key(document: Document) -> Key:
+    return Key(document["metadata"]["namespace"], document["metadata"]["name"])
