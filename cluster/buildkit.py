@@ -35,8 +35,8 @@ maxUsedSpace = "512MB"
 
 [[worker.containerd.gcpolicy]]
 all = true
-reservedSpace = "6GB"
-maxUsedSpace = "20GB"
+reservedSpace = "14GB"
+maxUsedSpace = "28GB"
 minFreeSpace = "5GB"
 """
 

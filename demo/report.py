@@ -22,7 +22,7 @@ def print_report(environment: Environment, namespace: str, bot: dict[str, Any]) 
     """Print the end of a Complete bot; raise DemoError if it failed or if S3 does not hold what it says."""
     console = Console()
     name, status = bot["metadata"]["name"], bot["status"]
-    console.print(environment.run("kubectl", "get", "tb", "-n", namespace, "-o", "wide"), highlight=False)
+    print(environment.run("kubectl", "get", "tb", "-n", namespace, "-o", "wide"))
     if status["phase"] != "Succeeded":
         failure = status.get("failure", {})
         raise DemoError(f"the bot failed: {failure.get('reason')}: {failure.get('message')}")
@@ -34,6 +34,7 @@ def print_report(environment: Environment, namespace: str, bot: dict[str, Any]) 
         f"\n  kubectl explain tweetbot.spec --recursive\n  make demo-down",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
 
 
@@ -50,7 +51,7 @@ def _print_posts(console: Console, environment: Environment, status: dict[str, A
     posts = [post for sample in json.loads(body.read()) for post in sample["posts"]]
     console.print("\nPosts by the bot:")
     for post in posts[:POSTS_SHOWN]:
-        console.print(f"  • {post}", highlight=False, markup=False)
+        console.print(f"  • {post}", highlight=False, markup=False, soft_wrap=True)
     if len(posts) < POSTS_SHOWN:
         raise DemoError(f"only {len(posts)} posts were written")
 
@@ -62,7 +63,7 @@ def _print_objects(console: Console, environment: Environment, status: dict[str,
     prefix = key.rsplit("/", 1)[0]
     console.print(f"\nIn s3://{bucket}/{prefix}:")
     for item in list_objects(client, bucket, prefix):
-        console.print(f"  {item['Size']:>12,}  {str(item['Key'])[len(prefix) + 1 :]}", highlight=False)
+        console.print(f"  {item['Size']:>12,}  {str(item['Key'])[len(prefix) + 1 :]}", highlight=False, soft_wrap=True)
     wrong = mismatches(client, outputs["manifestURI"], outputs["manifestSHA256"])
     if wrong:
         raise DemoError(f"these files differ from the manifest: {', '.join(wrong)}")

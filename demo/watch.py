@@ -50,7 +50,7 @@ def show_progress(environment: Environment, namespace: str, name: str, timeout_s
             )
             line = f"{label} {_detail(status)}".strip()
             if not console.is_terminal and line != last:
-                console.print(f"  {line}", highlight=False)
+                console.print(f"  {line}", highlight=False, soft_wrap=True)
                 last = line
     return bot
 

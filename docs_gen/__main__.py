@@ -8,14 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tweetbot_api.crd import render
-
 from docs_gen.chart_crd import render_crd_template
 from docs_gen.chart_readme import render_chart_readme
 from docs_gen.chart_rules import render_rules
 from docs_gen.chart_values import render_values_schema
 from docs_gen.reasons import render_reasons
 from docs_gen.reference import render_reference
+from tweetbot_api.crd import render
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = Path("charts/tweetbot-operator")

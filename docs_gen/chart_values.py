@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 from pydantic import Field
+
+from docs_gen.draft07 import Schema, inlined_schema
 from tweetbot_api.model import ApiModel
 from tweetbot_api.spec import KubernetesName, LabelValue, Quantity, Toleration
 from tweetbot_operator.settings import OperatorSettings
-
-from docs_gen.draft07 import Schema, inlined_schema
 
 
 class Crds(ApiModel):

@@ -3,10 +3,9 @@
 import ast
 import inspect
 
+from docs_gen.fields import code, markdown_table
 from tweetbot_api.conditions import EXPLANATIONS, ConditionType, Reason
 from tweetbot_api.exitcodes import ExitCode, is_retryable
-
-from docs_gen.fields import code, markdown_table
 
 INTRODUCTION = """\
 # Reasons, and what to do about each

@@ -1,8 +1,7 @@
 """docs/reference.md: every field of the resource, from the schema that `kubectl explain` shows."""
 
-from tweetbot_api.crd import build_crd
-
 from docs_gen.fields import Schema, code, field_rows, markdown_table
+from tweetbot_api.crd import build_crd
 
 HEADER = ("Field", "Type", "Default", "Limits", "Meaning")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from tweetbot_api.names import END_OF_TEXT
 from tweetbot_api.runconfig import BotIdentity, RunConfig
 from tweetbot_api.types import TweetBot

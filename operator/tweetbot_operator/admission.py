@@ -6,7 +6,6 @@ from collections.abc import Callable
 from tweetbot_api import names
 from tweetbot_api.messages import ProgressMessage, ResultMessage
 from tweetbot_api.status import Run, TweetBotStatus
-
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.observed import Key, ObservedJob, ObservedPod
 from tweetbot_operator.observer import is_owned

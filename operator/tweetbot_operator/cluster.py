@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
-from tweetbot_api import names
 
+from tweetbot_api import names
 from tweetbot_operator.observed import Key
 
 Document = dict[str, Any]

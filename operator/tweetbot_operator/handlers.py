@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import kopf
-from tweetbot_api import names
 
+from tweetbot_api import names
 from tweetbot_operator.feed import Feed
 
 _OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}

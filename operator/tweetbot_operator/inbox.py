@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
 from tweetbot_api.runconfig import BotIdentity
-
 from tweetbot_operator.observed import Key, Report, Result
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import kopf
 from aiohttp import web
-from tweetbot_api import names
 
+from tweetbot_api import names
 from tweetbot_operator.admission import Admission
 from tweetbot_operator.cluster import Cluster
 from tweetbot_operator.feed import Feed

@@ -6,6 +6,7 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
 from tweetbot_api.status import Phase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

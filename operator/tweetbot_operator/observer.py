@@ -9,7 +9,6 @@ from collections.abc import Callable
 from tweetbot_api import names
 from tweetbot_api.status import Run
 from tweetbot_api.types import TweetBot
-
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.inbox import Attempt, Inbox
 from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod

@@ -13,7 +13,6 @@ from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.status import Run, TweetBotStatus
 from tweetbot_api.types import TweetBot
-
 from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from aiohttp import web
 from pydantic import ValidationError
+
 from tweetbot_api.messages import ProgressMessage, ResultMessage
 from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH
-
 from tweetbot_operator.admission import Admission, DeniedError
 from tweetbot_operator.cluster import ClusterError
 from tweetbot_operator.inbox import Attempt, Inbox

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
+
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import TweetBotStatus
 from tweetbot_api.types import ObjectMeta, TweetBot
-
 from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement, build_event
 from tweetbot_operator.builders.manifest import Manifest

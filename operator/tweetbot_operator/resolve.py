@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import BaseModel
+
 from tweetbot_api.names import run_prefix
 from tweetbot_api.runconfig import BotIdentity, RunConfig, S3Location, WandbConfig
 from tweetbot_api.spec import BaseModelReference, Resources, S3Output, SecretReference, WandbTracking, normalize_handles
 from tweetbot_api.types import TweetBot
-
 from tweetbot_operator.settings import OperatorSettings
 
 _Model = TypeVar("_Model", bound=BaseModel)

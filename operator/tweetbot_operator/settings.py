@@ -5,6 +5,7 @@ from typing import Literal
 
 import yaml
 from pydantic import Field, ValidationError
+
 from tweetbot_api.model import ApiModel
 from tweetbot_api.spec import BaseModelReference, Quantity, Resources, S3Output, WandbTracking
 

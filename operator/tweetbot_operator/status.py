@@ -13,7 +13,6 @@ from tweetbot_api.messages import BotOutcome
 from tweetbot_api.runconfig import S3Location
 from tweetbot_api.status import Condition, Failure, Outputs, Phase, Run, TweetBotStatus
 from tweetbot_api.types import ObjectMeta
-
 from tweetbot_operator.policies.verdict import Verdict
 
 _LONGEST_MESSAGE = 4096

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tweetbot_api.names import TOKEN_AUDIENCE
-
 from tweetbot_operator.cluster import Cluster
 from tweetbot_operator.observed import Document
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
 
 from tests.chart.chart import Chart, Manifest, of_kind
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
 
 EVERYWHERE: dict[str, Any] = {}
 TWO_NAMESPACES = {"namespaces": ["team-a", "team-b"]}

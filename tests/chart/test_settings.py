@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tweetbot_operator.settings import Images, OperatorSettings, Server, load_settings
 
 from tests.chart.chart import CHART, Chart
+from tweetbot_operator.settings import Images, OperatorSettings, Server, load_settings
 
 
 def load(chart: Chart, folder: Path, **values: Any) -> OperatorSettings:

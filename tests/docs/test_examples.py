@@ -9,10 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from tweetbot_api.crd import build_crd
-from tweetbot_api.types import TweetBot
 
 from docs_gen.fields import field_rows
+from tweetbot_api.crd import build_crd
+from tweetbot_api.types import TweetBot
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tweetbot_api.conditions import EXPLANATIONS, Reason
-from tweetbot_api.exitcodes import ExitCode
 
 from docs_gen import __main__ as docs_gen
+from tweetbot_api.conditions import EXPLANATIONS, Reason
+from tweetbot_api.exitcodes import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
 REASONS = (ROOT / "docs/reasons.md").read_text()

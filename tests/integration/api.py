@@ -8,6 +8,7 @@ from typing import Any
 
 import urllib3
 from kubernetes.client import ApiClient
+
 from tweetbot_api.messages import BotOutcome, encode_termination
 from tweetbot_api.names import CONTAINER, TOKEN_AUDIENCE
 from tweetbot_operator.permissions import Rule

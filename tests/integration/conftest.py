@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 from kubernetes.config import new_client_from_config
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, wait_for
 from tests.integration.operator_process import OperatorProcess, write_settings
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
 
 CRD = Path(__file__).parents[2] / "crds" / "tweetbots.yaml"
 USER = "tweetbot-operator"

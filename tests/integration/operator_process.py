@@ -12,10 +12,10 @@ from typing import Any
 
 import urllib3
 import yaml
-from tweetbot_operator.settings import OperatorSettings, load_settings
 
 from cluster.pki import Authority
 from tests.integration.api import wait_for
+from tweetbot_operator.settings import OperatorSettings, load_settings
 
 ROOT = Path(__file__).parents[2]
 START = "import sys; from tweetbot_operator.main import main; sys.exit(main())"

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api
 from tests.integration.operator_process import OperatorProcess, write_settings
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
 
 pytestmark = pytest.mark.integration
 USER = "namespaced-operator"

@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 import pytest
-from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, bots_path, wait_for
 from tests.integration.operator_process import OperatorProcess
 from tests.unit.operator.factories import make_failure, make_outcome
+from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
 

@@ -15,12 +15,12 @@ from typing import Literal, Protocol
 from uuid import uuid4
 
 from pydantic import JsonValue
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.model import ApiModel, Time
 from tweetbot_api.names import OUTPUT_MANIFEST
 from tweetbot_api.runconfig import BotIdentity
-
 from tweetbot_trainer.errors import TrainerError
 
 

@@ -20,10 +20,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
 from tweetbot_api.spec import BaseModelReference
-
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.s3 import fetch_prefix, list_prefix
 

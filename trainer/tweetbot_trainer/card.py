@@ -14,10 +14,10 @@ import yaml
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
+
 from tweetbot_api.names import model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation, HandleCounts, WandbRuns
-
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.safe_text import escape_markdown, printable
 

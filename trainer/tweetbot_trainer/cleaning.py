@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tweetbot_api.status import HandleCounts
-
 from tweetbot_trainer.sources.base import Post
 
 _ENTITIES = (("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))

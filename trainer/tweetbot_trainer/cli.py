@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
 from tweetbot_api.exitcodes import ExitCode
 from tweetbot_api.names import MANIFEST_DIR, MANIFEST_FILE, JobKind
-
 from tweetbot_trainer.errors import TrainerError
 
 app = typer.Typer(
@@ -60,7 +60,6 @@ def inspect(
 ) -> None:
     """Count what a file of posts would give, and print a hash of the kept texts."""
     from tweetbot_api.spec import normalize_handles
-
     from tweetbot_trainer.inspection import inspect_file
 
     facts = inspect_file(path, normalize_handles([handle])[0]).model_dump(by_alias=True)

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from tweetbot_api.status import Evaluation, HandleCounts, Stage
 
+from tweetbot_api.status import Evaluation, HandleCounts, Stage
 from tweetbot_trainer.progress import overall_percent
 
 

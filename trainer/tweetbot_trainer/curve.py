@@ -6,6 +6,7 @@ from typing import Final
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
 from tweetbot_api.status import Evaluation
 
 _BLUE, _PALE_BLUE, _ORANGE, _GREY, _INK = "#4457d6", "#c3caf5", "#d9662b", "#8a90a2", "#1d2233"

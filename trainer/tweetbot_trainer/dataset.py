@@ -13,7 +13,6 @@ from tweetbot_api.conditions import Reason
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import END_OF_TEXT
 from tweetbot_api.status import Dataset, HandleCounts
-
 from tweetbot_trainer.errors import TrainerError
 
 LEAST_CHARACTERS: Final = 6_000

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel
+
 from tweetbot_api.status import Evaluation
 
 _FEWEST_TOKENS = 2

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.model import ApiModel
 from tweetbot_api.spec import Generation
-
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.models import LanguageModel
 from tweetbot_trainer.safe_text import printable

@@ -7,7 +7,6 @@ from typing import Literal
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.model import ApiModel
-
 from tweetbot_trainer.cleaning import clean_posts
 from tweetbot_trainer.dataset import num_characters
 from tweetbot_trainer.errors import TrainerError

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
 from tweetbot_api.runconfig import BotIdentity, RunConfig, S3Location, WandbConfig
 from tweetbot_api.spec import BaseModelReference, normalize_handles
 from tweetbot_api.types import TweetBot
-
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.job import load_stage

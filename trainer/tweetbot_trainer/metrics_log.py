@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from tweetbot_api.names import METRICS
-
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.tracking import Tracker
 from tweetbot_trainer.train import StepMetrics

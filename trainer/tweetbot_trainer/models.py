@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import END_OF_TEXT
-
 from tweetbot_trainer.errors import TrainerError
 
 _ENCODED_AT_ONCE: Final = 1_000

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 import urllib3
+
 from tweetbot_api.messages import ProgressMessage, ResultMessage
 from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH, JobKind
 from tweetbot_api.runconfig import BotIdentity
 from tweetbot_api.status import Progress, Stage
-
 from tweetbot_trainer.progress import overall_percent
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import torch
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation
-
 from tweetbot_trainer.artifacts import Store, read_output_manifest
 from tweetbot_trainer.base_model import check_block_size, resolve_base_model
 from tweetbot_trainer.dataset import (

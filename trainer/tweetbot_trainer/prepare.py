@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from tokenizers import Tokenizer
+
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Dataset, WandbRuns
-
 from tweetbot_trainer.artifacts import Store, read_output_manifest
 from tweetbot_trainer.base_model import check_block_size, resolve_base_model
 from tweetbot_trainer.cleaning import CleanedPosts, clean_posts

@@ -23,7 +23,6 @@ from tweetbot_api.names import (
 )
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation, WandbRuns
-
 from tweetbot_trainer.artifacts import RunFacts, Store, write_output_manifest
 from tweetbot_trainer.card import CardFacts, render_card, title_of
 from tweetbot_trainer.curve import draw_loss_curve

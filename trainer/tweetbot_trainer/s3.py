@@ -19,9 +19,9 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
-
 from tweetbot_trainer.artifacts import checked_key
 from tweetbot_trainer.errors import TrainerError
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from tweetbot_api.names import JobKind, digest
 from tweetbot_api.runconfig import BotIdentity, WandbConfig
-
 from tweetbot_trainer.artifacts import Store, upload_folder
 
 if TYPE_CHECKING:

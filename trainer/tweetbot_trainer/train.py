@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import torch
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup, set_seed
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.spec import Training
-
 from tweetbot_trainer.distributed import rank, start_deepspeed, world_size
 from tweetbot_trainer.errors import TrainerError
 

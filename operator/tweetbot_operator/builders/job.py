@@ -6,7 +6,6 @@ from typing import Any
 from tweetbot_api import names
 from tweetbot_api.exitcodes import PERMANENT
 from tweetbot_api.types import TweetBot
-
 from tweetbot_operator.builders.manifest import Manifest, build_labels
 from tweetbot_operator.builders.pod import build_pod
 from tweetbot_operator.resolve import resolve

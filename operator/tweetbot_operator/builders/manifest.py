@@ -7,7 +7,6 @@ from typing import Any
 from tweetbot_api import names
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_api.types import TweetBot
-
 from tweetbot_operator.observed import ObservedJob
 from tweetbot_operator.resolve import resolve_run
 from tweetbot_operator.settings import OperatorSettings

@@ -6,7 +6,6 @@ from typing import Any
 from tweetbot_api import names
 from tweetbot_api.spec import Resources
 from tweetbot_api.types import TweetBot
-
 from tweetbot_operator.resolve import Resolved, resolve
 from tweetbot_operator.settings import OperatorSettings
 

@@ -5,7 +5,6 @@ from tweetbot_api.exitcodes import is_retryable
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Failure
-
 from tweetbot_operator.observed import Observed, ObservedPod
 
 _SIGKILL, _SIGTERM = 137, 143

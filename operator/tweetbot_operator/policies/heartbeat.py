@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from tweetbot_api.status import Progress, TweetBotStatus
-
 from tweetbot_operator.observed import Report
 
 MIN_INTERVAL_SECONDS = 10
+_KEPT = ("step", "total_steps", "loss", "tokens_per_second")
 
 
 def seconds_until_due(status: TweetBotStatus, report: Report, now: datetime) -> float:
@@ -24,11 +24,13 @@ def is_news(status: TweetBotStatus, report: Report) -> bool:
 
 
 def advance(progress: Progress | None, report: Report) -> Progress:
-    """Return the reported progress, heard now by our clock; its percentage never falls within a run."""
-    reached = progress.percent if progress else 0
-    return report.message.progress.model_copy(
-        update={
-            "percent": max(reached, report.message.progress.percent),
-            "last_heartbeat_time": report.received,
-        }
-    )
+    """Return the reported progress, heard now by our clock.
+
+    Its percentage never falls within a run, and what the training reached last stays to be seen in later stages.
+    """
+    message = report.message.progress
+    if progress is None:
+        return message.model_copy(update={"last_heartbeat_time": report.received})
+    reached = {name: getattr(progress, name) for name in _KEPT if getattr(message, name) is None}
+    percent = max(progress.percent, message.percent)
+    return message.model_copy(update={**reached, "percent": percent, "last_heartbeat_time": report.received})

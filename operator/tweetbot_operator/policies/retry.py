@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tweetbot_api.status import Failure
-
 from tweetbot_operator.policies.ending import may_end_better
 
 LONGEST_PAUSE_SECONDS = 600

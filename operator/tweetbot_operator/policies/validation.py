@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.types import TweetBot
-
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.resolve import Resolved, resolve
 from tweetbot_operator.settings import OperatorSettings

@@ -3,7 +3,6 @@
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Phase
-
 from tweetbot_operator.observed import ObservedJob, ObservedPod
 from tweetbot_operator.policies.verdict import Verdict
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from hypothesis import strategies as st
+
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.spec import (
     BaseModelReference,

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.api.strategies import times
 from tweetbot_api.conditions import EXPLANATIONS, ConditionType, Reason, drop_condition, set_condition
 from tweetbot_api.exitcodes import PERMANENT, ExitCode, is_retryable
 from tweetbot_api.status import Condition
-
-from tests.unit.api.strategies import times
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from hypothesis import given
 from pydantic import ValidationError
-from tweetbot_api import crd
-from tweetbot_api.spec import TweetBotSpec
-from tweetbot_api.status import TweetBotStatus
 
 from tests.factories import make_tweetbot
 from tests.unit.api.strategies import specs
+from tweetbot_api import crd
+from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.status import TweetBotStatus
 
 ROOT = Path(__file__).resolve().parents[3]
 VERSION = crd.build_crd()["spec"]["versions"][0]

@@ -3,6 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.factories import make_bot_identity, make_run_config
+from tests.unit.api.strategies import outcomes
 from tweetbot_api.messages import (
     BotOutcome,
     ProgressMessage,
@@ -14,9 +17,6 @@ from tweetbot_api.messages import (
 from tweetbot_api.names import TERMINATION_MESSAGE_LIMIT
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_api.status import Evaluation, Failure, Progress, WandbRuns
-
-from tests.factories import make_bot_identity, make_run_config
-from tests.unit.api.strategies import outcomes
 
 SUCCESS = BotOutcome(
     evaluation=Evaluation(loss=3.25, perplexity=25.79),

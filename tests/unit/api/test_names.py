@@ -4,6 +4,7 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tweetbot_api import names
 from tweetbot_api.spec import normalize_handles
 

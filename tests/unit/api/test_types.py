@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from tweetbot_api.spec import TweetBotSpec
-from tweetbot_api.types import TweetBot
 
 from tests.factories import make_tweetbot
 from tests.unit.api.strategies import specs
+from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.types import TweetBot
 
 BOT = make_tweetbot()
 

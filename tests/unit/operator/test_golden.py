@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.unit.operator.factories import NOW, make_job, make_outcome, make_settings, make_tweetbot
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.builders.manifest import build_config_map
@@ -13,8 +15,6 @@ from tweetbot_operator.builders.pod import count_threads
 from tweetbot_operator.observed import Observed, Result, read_job
 from tweetbot_operator.plan import make_plan
 from tweetbot_operator.settings import OperatorSettings
-
-from tests.unit.operator.factories import NOW, make_job, make_outcome, make_settings, make_tweetbot
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "operator"
 FULL_SPEC = {

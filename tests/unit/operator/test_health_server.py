@@ -3,11 +3,11 @@
 import asyncio
 
 from aiohttp.test_utils import TestClient, TestServer
+
+from tests.unit.operator.world import World
 from tweetbot_operator.handlers import build_kopf_settings, build_registry, count_watches
 from tweetbot_operator.health_server import build_health_application
 from tweetbot_operator.metrics import Metrics
-
-from tests.unit.operator.world import World
 
 
 def ask(path: str, trouble: str | None, metrics: Metrics) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """The table that the chart's RBAC is made from."""
 
 import pytest
+
 from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, Rule
 
 

@@ -4,13 +4,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from tweetbot_api.conditions import Reason
-from tweetbot_api.messages import BotOutcome, ProgressMessage
-from tweetbot_api.runconfig import BotIdentity
-from tweetbot_api.status import Progress, Stage
-from tweetbot_api.types import TweetBot
-from tweetbot_operator.observed import Observed, Report, Result, read_job, read_pod
-from tweetbot_operator.plan import Plan, make_plan
 
 from tests.unit.operator.factories import (
     NOW,
@@ -22,6 +15,13 @@ from tests.unit.operator.factories import (
     make_tweetbot,
 )
 from tests.unit.operator.kstatus import assert_obeys_kstatus
+from tweetbot_api.conditions import Reason
+from tweetbot_api.messages import BotOutcome, ProgressMessage
+from tweetbot_api.runconfig import BotIdentity
+from tweetbot_api.status import Progress, Stage
+from tweetbot_api.types import TweetBot
+from tweetbot_operator.observed import Observed, Report, Result, read_job, read_pod
+from tweetbot_operator.plan import Plan, make_plan
 
 SETTINGS = make_settings()
 NOTHING = Observed()

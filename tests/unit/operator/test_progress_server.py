@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+
+from tests.unit.operator.factories import NOW, make_failure, make_outcome
+from tests.unit.operator.fake_cluster import FakeCluster
+from tests.unit.operator.world import BOT, World
 from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH, TOKEN_AUDIENCE
 from tweetbot_operator.admission import Admission
 from tweetbot_operator.cluster import TransientError
 from tweetbot_operator.observed import Key
 from tweetbot_operator.progress_server import BODY_LIMIT, ProgressServer
 from tweetbot_operator.tokens import REMEMBERED_SECONDS, TokenReviewer
-
-from tests.unit.operator.factories import NOW, make_failure, make_outcome
-from tests.unit.operator.fake_cluster import FakeCluster
-from tests.unit.operator.world import BOT, World
 
 TOKEN = "token-of-the-pod"
 Answer = tuple[int, dict[str, Any]]

@@ -5,14 +5,14 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tweetbot_operator.observed import Key
-from tweetbot_operator.reconciler import diff
-from tweetbot_operator.workqueue import TryAgainError
 
 from tests.unit.operator.factories import make_failure
 from tests.unit.operator.fake_cluster import merge
 from tests.unit.operator.kstatus import assert_obeys_kstatus
 from tests.unit.operator.world import BOT, World
+from tweetbot_operator.observed import Key
+from tweetbot_operator.reconciler import diff
+from tweetbot_operator.workqueue import TryAgainError
 
 
 def run_to_the_end(world: World) -> None:

@@ -1,11 +1,10 @@
 """The spec over the platform's defaults."""
 
+from tests.unit.operator.factories import NOW, make_settings, make_tweetbot
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.observed import Observed
 from tweetbot_operator.plan import make_plan
 from tweetbot_operator.resolve import resolve, resolve_run
-
-from tests.unit.operator.factories import NOW, make_settings, make_tweetbot
 
 SETTINGS = make_settings(
     defaults={

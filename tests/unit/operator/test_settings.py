@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tweetbot_operator.main import main
-from tweetbot_operator.settings import SettingsError, load_settings
 
 from tests.unit.operator.factories import make_settings
+from tweetbot_operator.main import main
+from tweetbot_operator.settings import SettingsError, load_settings
 
 WRONG = {
     "no images": ({"server": {"url": "https://x"}}, "images"),

@@ -1,10 +1,9 @@
 """Memory keeps the newest, whatever comes late."""
 
-from tweetbot_operator.observed import Key
-from tweetbot_operator.store import Store
-
 from tests.unit.operator.factories import make_job, make_pod, make_tweetbot_document
 from tests.unit.operator.test_resolve import make_running
+from tweetbot_operator.observed import Key
+from tweetbot_operator.store import Store
 
 
 def versioned(document: dict, version: int) -> dict:

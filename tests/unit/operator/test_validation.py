@@ -1,9 +1,9 @@
 """What the schema cannot know: each case names the field and the fix."""
 
 import pytest
-from tweetbot_operator.policies.validation import validate
 
 from tests.unit.operator.factories import make_settings, make_tweetbot
+from tweetbot_operator.policies.validation import validate
 
 NO_BUCKET = {"defaults": {}}
 CASES = {

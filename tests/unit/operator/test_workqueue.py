@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import pytest
+
 from tweetbot_operator.workqueue import LONGEST_PAUSE_SECONDS, TryAgainError, WorkQueue, run_workers
 
 

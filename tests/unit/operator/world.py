@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.unit.operator.factories import NOW, make_outcome, make_settings, make_tweetbot_document
+from tests.unit.operator.fake_cluster import CrashError, Document, FakeCluster
 from tweetbot_api.messages import BotOutcome, encode_termination
 from tweetbot_api.names import CONTAINER
 from tweetbot_api.types import TweetBot
@@ -14,9 +16,6 @@ from tweetbot_operator.observer import Observer
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.store import Store
 from tweetbot_operator.workqueue import TryAgainError, WorkQueue
-
-from tests.unit.operator.factories import NOW, make_outcome, make_settings, make_tweetbot_document
-from tests.unit.operator.fake_cluster import CrashError, Document, FakeCluster
 
 BOT = Key("default", "ann")
 

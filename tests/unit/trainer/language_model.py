@@ -6,11 +6,11 @@ import json
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from tests.factories import make_sentences
 from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, END_OF_TEXT
 from tweetbot_api.status import Dataset, HandleCounts
 from tweetbot_trainer.dataset import DatasetInfo, posts_to_jsonl
-
-from tests.factories import make_sentences
 
 CONTEXT = 128
 

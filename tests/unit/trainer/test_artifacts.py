@@ -3,13 +3,13 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+
+from tests.factories import make_bot_identity
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.status import Evaluation, HandleCounts
 from tweetbot_trainer.artifacts import LocalStore, RunFacts, read_output_manifest, upload_folder, write_output_manifest
 from tweetbot_trainer.errors import TrainerError
-
-from tests.factories import make_bot_identity
 
 OUTCOME = BotOutcome(
     data=[HandleCounts(handle="thisisaito", downloaded=596, retweets=102, short=112, kept=382)],

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+
+from tests.factories import make_run_config
 from tweetbot_api.status import HandleCounts, WandbRuns
 from tweetbot_trainer.card import CardFacts, render_card
 from tweetbot_trainer.evaluate import make_evaluation
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.safe_text import escape_markdown, printable
-
-from tests.factories import make_run_config
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "card"
 HOSTILE = "*bold* | <script>alert('x')</script> [link](javascript:x) \u202e`code` {{ 7*7 }}\n# head"

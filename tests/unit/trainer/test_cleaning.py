@@ -3,6 +3,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tweetbot_trainer.cleaning import clean_posts, clean_text, is_short
 from tweetbot_trainer.sources.base import Post
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 import yaml
+
+from tests.factories import make_archive, make_base_model, make_jsonl, make_run_config, make_sentences
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_trainer import cli, local_run
-
-from tests.factories import make_archive, make_base_model, make_jsonl, make_run_config, make_sentences
 
 
 @pytest.fixture

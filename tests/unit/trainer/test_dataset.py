@@ -1,6 +1,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.factories import make_sentences
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import END_OF_TEXT
 from tweetbot_trainer.dataset import (
@@ -13,8 +15,6 @@ from tweetbot_trainer.dataset import (
     training_text,
 )
 from tweetbot_trainer.errors import TrainerError
-
-from tests.factories import make_sentences
 
 POSTS = make_sentences(50)
 EPOCHS = 4

@@ -7,6 +7,8 @@ import sys
 import threading
 
 import pytest
+
+from tests.factories import make_archive, make_base_model, make_bot_identity, make_run_config, make_sentences
 from tweetbot_api.conditions import Reason
 from tweetbot_api.exitcodes import ExitCode
 from tweetbot_api.messages import BotOutcome, ResultMessage, decode_termination
@@ -15,8 +17,6 @@ from tweetbot_api.status import Failure
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.job import Job, JobPaths, exit_code, load_manifest
-
-from tests.factories import make_archive, make_base_model, make_bot_identity, make_run_config, make_sentences
 
 NAMES = ("first", "second", "third")
 

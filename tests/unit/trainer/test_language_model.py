@@ -6,6 +6,9 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
+from tests.factories import make_sentences
+from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import END_OF_TEXT
 from tweetbot_api.spec import Generation
@@ -13,9 +16,6 @@ from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, perplexity
 from tweetbot_trainer.generate import write_samples
 from tweetbot_trainer.models import load_language_model
-
-from tests.factories import make_sentences
-from tests.unit.trainer.language_model import save_tiny_gpt2
 
 CPU = torch.device("cpu")
 GENERATION = Generation(prompts=["note", ""], samples_per_prompt=4, min_length=2, max_length=20)

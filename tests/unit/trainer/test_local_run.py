@@ -1,6 +1,5 @@
-from tweetbot_trainer.local_run import run_config_of
-
 from tests.factories import make_tweetbot
+from tweetbot_trainer.local_run import run_config_of
 
 
 def test_a_bot_without_wishes_gets_the_defaults_of_the_command_line():

@@ -8,10 +8,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tweetbot_api.messages import BotOutcome, ProgressMessage, ResultMessage
-from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, ResultSender
 
 from tests.factories import make_bot_identity
+from tweetbot_api.messages import BotOutcome, ProgressMessage, ResultMessage
+from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, ResultSender
 
 RESULT = ResultMessage(bot=make_bot_identity(), job_kind="train", outcome=BotOutcome(samples=["My dream"]))
 

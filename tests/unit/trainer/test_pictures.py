@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
+
 from tweetbot_api.status import Evaluation
 from tweetbot_trainer.curve import draw_loss_curve, smooth
 from tweetbot_trainer.picture import SIZE, draw_predictions, drawable, wrap

@@ -7,6 +7,9 @@ import pytest
 import torch
 from PIL import Image
 from transformers import pipeline
+
+from tests.factories import make_run_config, make_sentences
+from tests.unit.trainer.language_model import save_tiny_gpt2, store_dataset
 from tweetbot_api.conditions import Reason
 from tweetbot_trainer import train as train_module
 from tweetbot_trainer.artifacts import LocalStore
@@ -14,9 +17,6 @@ from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.pipeline import train_bot
 from tweetbot_trainer.progress import NullReporter
 from tweetbot_trainer.tracking import NullTracker, open_tracker
-
-from tests.factories import make_run_config, make_sentences
-from tests.unit.trainer.language_model import save_tiny_gpt2, store_dataset
 
 POSTS = make_sentences(120)
 GENERATION = {"prompts": ["My dream is", "note"], "samplesPerPrompt": 3, "minLength": 4, "maxLength": 24}

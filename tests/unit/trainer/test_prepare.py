@@ -3,6 +3,8 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+
+from tests.factories import make_archive, make_base_model, make_jsonl, make_run_config, make_sentences
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_trainer.artifacts import LocalStore, RunFacts, write_output_manifest
@@ -11,8 +13,6 @@ from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.prepare import prepare
 from tweetbot_trainer.progress import NullReporter
 from tweetbot_trainer.tracking import NullTracker
-
-from tests.factories import make_archive, make_base_model, make_jsonl, make_run_config, make_sentences
 
 
 class RecordingTracker(NullTracker):

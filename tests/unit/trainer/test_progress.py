@@ -1,4 +1,5 @@
 import pytest
+
 from tweetbot_trainer.progress import STAGE_PERCENT, overall_percent
 
 

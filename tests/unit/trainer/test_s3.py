@@ -2,6 +2,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
 from tweetbot_trainer.errors import TrainerError

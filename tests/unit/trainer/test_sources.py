@@ -6,12 +6,12 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.factories import make_archive, make_jsonl, ytd
 from tweetbot_api.conditions import Reason
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.archive import ArchiveSource
 from tweetbot_trainer.sources.jsonl import MAX_LINE_BYTES, JsonlSource
-
-from tests.factories import make_archive, make_jsonl, ytd
 
 HANDLE = "thisisaito"
 

@@ -3,11 +3,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+
+from tests.factories import make_bot_identity
 from tweetbot_api.runconfig import WandbConfig
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.tracking import NullTracker, open_tracker
-
-from tests.factories import make_bot_identity
 
 
 class FakeRun:

@@ -3,13 +3,13 @@ import random
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
+
+from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.spec import Training
 from tweetbot_trainer import distributed
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.train import make_batches, memory_errors_named, train, uses_bf16
-
-from tests.unit.trainer.language_model import save_tiny_gpt2
 
 SEED = 11
 BLOCKS = [[random.Random(number).randrange(300) for _ in range(32)] for number in range(60)]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from tweetbot_api.conditions import Reason
-
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.base import Post, PostKind, is_repost_text, well_formed
 from tweetbot_trainer.sources.ytd import read_items

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tweetbot_api import spec
 from tweetbot_api.runconfig import S3Location
-
 from tweetbot_trainer.s3 import fetch_uri
 from tweetbot_trainer.sources.archive import ArchiveSource
 from tweetbot_trainer.sources.base import Source

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from tweetbot_api.conditions import Reason
-
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.base import Post, PostKind, is_repost_text, well_formed
 

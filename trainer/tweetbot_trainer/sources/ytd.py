@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 import ijson
-from tweetbot_api.conditions import Reason
 
+from tweetbot_api.conditions import Reason
 from tweetbot_trainer.errors import TrainerError
 
 MAX_ITEM_BYTES: Final = 1024**2
