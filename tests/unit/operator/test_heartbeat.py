@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from tweetbot_api.messages import ProgressMessage
 from tweetbot_api.runconfig import BotIdentity
 from tweetbot_api.status import Progress, Stage
-
 from tweetbot_operator.observed import Report
 from tweetbot_operator.policies.heartbeat import advance
 
