@@ -25,10 +25,10 @@ check: lint test-unit ## What to run while writing: lint and unit tests (the def
 .PHONY: setup lock format lint generate verify
 setup: $(VENV)/.installed ## Make .venv with all pinned dependencies (needs Python 3.11 or newer)
 
-$(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml
+$(VENV)/.installed: requirements/dev.txt requirements/build.txt pyproject.toml
 	@echo "[setup] installing the pinned dependencies into $(VENV)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt
 	DS_BUILD_OPS=0 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
@@ -39,6 +39,7 @@ lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes
 	for extra in operator prepare trainer; do
 	  compile --constraints requirements/dev.txt --extra $$extra pyproject.toml --output-file requirements/$$extra.txt
 	done
+	compile --constraints requirements/dev.txt --output-file requirements/build.txt - <<< $$'setuptools\nuv'
 
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
