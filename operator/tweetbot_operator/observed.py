@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
-from tweetbot_api.messages import BotOutcome, ProgressMessage, decode_termination
+from tweetbot_api.messages import BotOutcome, ProgressMessage
 from tweetbot_api.names import CONTAINER, LABEL_ATTEMPT, LABEL_JOB_KIND, LABEL_RUN_ID, JobKind
+from tweetbot_api.termination import decode_termination
 
 Document = Mapping[str, Any]
 JobState = Literal["active", "suspended", "succeeded", "failed"]
@@ -214,8 +215,8 @@ def _container_state(status: Document) -> Document:
 
 
 def _read_outcome(termination_message: str | None, index: int) -> BotOutcome | None:
-    message = decode_termination(termination_message or "")
-    return message.outcomes[index] if message and index < len(message.outcomes) else None
+    outcomes = decode_termination(termination_message or "")
+    return outcomes[index] if outcomes and index < len(outcomes) else None
 
 
 def _read_kind(labels: Document) -> JobKind:

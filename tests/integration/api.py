@@ -9,8 +9,9 @@ from typing import Any
 import urllib3
 from kubernetes.client import ApiClient
 
-from tweetbot_api.messages import BotOutcome, encode_termination
+from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import CONTAINER, TOKEN_AUDIENCE
+from tweetbot_api.termination import encode_termination
 from tweetbot_operator.permissions import Rule
 
 Document = dict[str, Any]

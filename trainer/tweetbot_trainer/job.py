@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.exitcodes import ExitCode, is_retryable
-from tweetbot_api.messages import BotOutcome, ResultMessage, encode_termination
+from tweetbot_api.messages import BotOutcome, ResultMessage
 from tweetbot_api.runconfig import RunConfig, RunManifest, S3Location
 from tweetbot_api.status import Failure
+from tweetbot_api.termination import encode_termination
 from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.interruption import Interrupted, hold_sigterm, release_sigterm, sigterm_interrupts

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tweetbot_api import names
-from tweetbot_api.messages import BotOutcome, encode_termination
+from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Dataset, Evaluation, Failure, HandleCounts, TweetBotStatus
+from tweetbot_api.termination import encode_termination
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.settings import OperatorSettings
 

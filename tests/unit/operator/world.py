@@ -5,8 +5,9 @@ from typing import Any
 
 from tests.unit.operator.factories import NOW, make_outcome, make_settings, make_tweetbot_document
 from tests.unit.operator.fake_cluster import CrashError, Document, FakeCluster
-from tweetbot_api.messages import BotOutcome, encode_termination
+from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import CONTAINER
+from tweetbot_api.termination import encode_termination
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.inbox import Inbox

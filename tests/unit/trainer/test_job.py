@@ -11,9 +11,10 @@ import pytest
 from tests.factories import make_archive, make_base_model, make_bot_identity, make_run_config, make_sentences
 from tweetbot_api.conditions import Reason
 from tweetbot_api.exitcodes import ExitCode
-from tweetbot_api.messages import BotOutcome, ResultMessage, decode_termination
+from tweetbot_api.messages import BotOutcome, ResultMessage
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_api.status import Failure
+from tweetbot_api.termination import decode_termination
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.job import Job, JobPaths, exit_code, load_manifest
@@ -60,7 +61,7 @@ class Pod:
 
     @property
     def outcomes(self):
-        return decode_termination(self.paths.termination_message.read_text()).outcomes
+        return decode_termination(self.paths.termination_message.read_text())
 
 
 @pytest.fixture
