@@ -37,6 +37,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a password
     SUCCEEDED = "Succeeded"
+    HUB_PUSH_FAILED = "HubPushFailed"
     # The spec or what it names
     INVALID_SPEC = "InvalidSpec"
     BASE_MODEL_NOT_FOUND = "BaseModelNotFound"
@@ -93,6 +94,11 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "Create it; the pod starts by itself. The message names the Secret.",
     ),
     Reason.SUCCEEDED: Explanation("The model and its manifest are stored.", "See `status.outputs`."),
+    Reason.HUB_PUSH_FAILED: Explanation(
+        "The model is stored in S3, but could not be pushed to the Hugging Face Hub. The run is complete.",
+        "See `status.outputs.huggingFace.failure`; mostly the token in the Secret may not write to the repository. "
+        "Mend it and change `spec.runID`, or push the model folder by hand with `hf upload`.",
+    ),
     Reason.INVALID_SPEC: Explanation(
         "The spec passed the schema but cannot be run.",
         "Edit the field that the message names.",

@@ -8,7 +8,16 @@ from pydantic import Field
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
 from tweetbot_api.runconfig import BotIdentity
-from tweetbot_api.status import Dataset, Evaluation, Failure, HandleCounts, Progress, Stage, WandbRuns
+from tweetbot_api.status import (
+    Dataset,
+    Evaluation,
+    Failure,
+    HandleCounts,
+    HuggingFaceModel,
+    Progress,
+    Stage,
+    WandbRuns,
+)
 
 
 class ProgressMessage(ApiModel):
@@ -37,6 +46,8 @@ class BotOutcome(ApiModel):
     """Hash of the output manifest (train); present only after it is stored in S3."""
     wandb: WandbRuns | None = None
     """Addresses of W&B runs, when online."""
+    hugging_face: HuggingFaceModel | None = None
+    """The model on the Hugging Face Hub, or why it is not there (train)."""
     samples: list[str] | None = None
     """Up to three posts by the bot (train)."""
     failure: Failure | None = None

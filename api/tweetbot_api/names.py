@@ -45,6 +45,7 @@ GPU_RESOURCE: Final = "nvidia.com/gpu"
 ENV_S3_ACCESS_KEY: Final = "AWS_ACCESS_KEY_ID"
 ENV_S3_SECRET_KEY: Final = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name
 ENV_WANDB_API_KEY: Final = "WANDB_API_KEY"
+ENV_HF_TOKEN: Final = "HF_TOKEN"  # noqa: S105 - a variable's name
 
 # The operator's server
 PROGRESS_PATH: Final = "/v1/progress"
@@ -59,6 +60,7 @@ PREDICTIONS: Final = "predictions.png"
 LOSS_CURVE: Final = "loss.png"
 METRICS: Final = "metrics.jsonl"
 SAMPLES: Final = "samples.json"
+HUB_PUSH: Final = "huggingface.json"
 OUTPUT_MANIFEST: Final = "manifest.json"
 
 END_OF_TEXT: Final = "<|endoftext|>"

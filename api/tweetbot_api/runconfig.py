@@ -8,7 +8,7 @@ from typing import Literal
 
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
-from tweetbot_api.spec import BaseModelReference, Generation, Source, Training
+from tweetbot_api.spec import BaseModelReference, Generation, S3Encryption, Source, Training
 
 
 class S3Location(ApiModel):
@@ -22,6 +22,10 @@ class S3Location(ApiModel):
     """Address of an S3-compatible store; None for AWS."""
     region: str | None = None
     """Region of the bucket."""
+    checksums: Literal["when_supported", "when_required"] | None = None
+    """As in the spec."""
+    encryption: S3Encryption | None = None
+    """As in the spec."""
 
     @property
     def uri(self) -> str:
@@ -38,6 +42,17 @@ class WandbConfig(ApiModel):
     """Project of the runs."""
     entity: str | None = None
     """Owner of the project."""
+    base_url: str | None = None
+    """Address of the server; None for wandb.ai."""
+
+
+class HuggingFaceTarget(ApiModel):
+    """The repository on the Hugging Face Hub that the model is pushed to; its token is in the environment."""
+
+    repo: str
+    """Owner and name."""
+    private: bool = True
+    """Whether a repository that has to be made is private."""
 
 
 class BotIdentity(ApiModel):
@@ -74,6 +89,8 @@ class RunConfig(ApiModel):
     """Where the results go."""
     wandb: WandbConfig = WandbConfig()
     """Where metrics are sent."""
+    hugging_face: HuggingFaceTarget | None = None
+    """Where the model is pushed to after it is stored."""
 
 
 class RunManifest(ApiModel):

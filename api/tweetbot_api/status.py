@@ -122,6 +122,17 @@ class WandbRuns(ApiModel):
     """The train run."""
 
 
+class HuggingFaceModel(ApiModel):
+    """The model on the Hugging Face Hub."""
+
+    url: str
+    """Address of the repository."""
+    revision: str | None = None
+    """The commit that holds this run's model; absent if the push failed."""
+    failure: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    """Why the push failed. The model is in S3 all the same."""
+
+
 class Outputs(ApiModel):
     """Where the results lie."""
 
@@ -135,6 +146,8 @@ class Outputs(ApiModel):
     """The list of all files with their hashes, written last."""
     manifest_sha256: str = Field(alias="manifestSHA256")
     """Hash of that list."""
+    hugging_face: HuggingFaceModel | None = None
+    """The model on the Hugging Face Hub, if `spec.output.huggingFace` asks for it."""
 
 
 class Failure(ApiModel):

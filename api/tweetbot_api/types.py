@@ -1,7 +1,7 @@
 """The TweetBot resource: metadata that we read, spec and status."""
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
@@ -50,16 +50,17 @@ class TweetBot(ApiModel):
     def run_id(self) -> str:
         """The id of the run that this spec asks for.
 
-        Only what shapes the model counts, and only where it differs from the defaults: neither more attempts or
-        memory nor a newer operator with new fields starts a run again.
+        Only what shapes the model and where it is stored counts, and only where it differs from the defaults: neither
+        more attempts or memory, another Secret for the Hub nor a newer operator with new fields starts a run again.
         """
         shaping = self.spec.model_dump(
             mode="json",
             by_alias=True,
             exclude_defaults=True,
             include={"handles", "source", "base_model", "training", "generation", "output", "run_id"},
+            exclude={"output": {"s3": {"checksums"}, "hugging_face": {"token_secret"}}},
         )
-        return digest(self.metadata.uid, json.dumps(shaping, sort_keys=True))
+        return digest(self.metadata.uid, json.dumps(_without_empty(shaping), sort_keys=True))
 
     @property
     def recipe(self) -> Training:
@@ -68,3 +69,11 @@ class TweetBot(ApiModel):
             return self.spec.training
         seed = int(digest("seed", self.run_id, length=8), 16) % _NUM_SEEDS
         return self.spec.training.model_copy(update={"seed": seed})
+
+
+def _without_empty(value: Any) -> Any:
+    """Return the JSON object without members that hold nothing but empty objects."""
+    if not isinstance(value, dict):
+        return value
+    members = {name: _without_empty(item) for name, item in value.items()}
+    return {name: item for name, item in members.items() if item != {}}

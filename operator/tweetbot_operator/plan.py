@@ -138,8 +138,11 @@ def _advance(bot: TweetBot, run: Run, observed: Observed, settings: OperatorSett
     run = _count_gpu_seconds(bot, run, observed, settings, now)
     if outcome.manifest_sha256 is not None:
         output = locate_output(bot, settings)
-        event = Announcement(Reason.SUCCEEDED, f"the model is stored at {output.uri}", run.job_name)
-        return Plan(status=status.completed(bot, run, outcome, output, now), events=(event,))
+        events = [Announcement(Reason.SUCCEEDED, f"the model is stored at {output.uri}", run.job_name)]
+        if outcome.hugging_face and outcome.hugging_face.failure:
+            message = f"{outcome.hugging_face.url}: {outcome.hugging_face.failure}"
+            events.append(Announcement(Reason.HUB_PUSH_FAILED, message, run.job_name, is_warning=True))
+        return Plan(status=status.completed(bot, run, outcome, output, now), events=tuple(events))
     job_name = names.job_name(bot.metadata.name, run.id, "train", 1)
     following = run.model_copy(
         update={"job_kind": "train", "attempt": 1, "job_name": job_name, "job_uid": None, "retry_time": None}

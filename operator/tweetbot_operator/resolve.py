@@ -6,8 +6,16 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from tweetbot_api.names import run_prefix
-from tweetbot_api.runconfig import BotIdentity, RunConfig, S3Location, WandbConfig
-from tweetbot_api.spec import BaseModelReference, Resources, S3Output, SecretReference, WandbTracking, normalize_handles
+from tweetbot_api.runconfig import BotIdentity, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
+from tweetbot_api.spec import (
+    BaseModelReference,
+    HuggingFaceOutput,
+    Resources,
+    S3Output,
+    SecretReference,
+    WandbTracking,
+    normalize_handles,
+)
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.settings import OperatorSettings
 
@@ -21,6 +29,7 @@ class Resolved:
     base_model: BaseModelReference
     s3: S3Output
     wandb: WandbTracking
+    hugging_face: HuggingFaceOutput | None
     train: Resources
 
     @property
@@ -36,6 +45,7 @@ def resolve(bot: TweetBot, settings: OperatorSettings) -> Resolved:
         base_model=spec.base_model or defaults.base_model,
         s3=_merge(defaults.s3, spec.output.s3 if spec.output else None),
         wandb=_merge(defaults.wandb, spec.tracking.wandb if spec.tracking else None),
+        hugging_face=spec.output.hugging_face if spec.output else None,
         train=_merge(defaults.train, spec.resources),
     )
 
@@ -60,6 +70,7 @@ def resolve_run(bot: TweetBot, settings: OperatorSettings) -> RunConfig:
         generation=bot.spec.generation,
         output=locate_output(bot, settings),
         wandb=_build_wandb(resolved.wandb),
+        hugging_face=_build_hugging_face(resolved.hugging_face),
     )
 
 
@@ -71,12 +82,18 @@ def locate_output(bot: TweetBot, settings: OperatorSettings) -> S3Location:
         prefix=run_prefix(s3.prefix or "", bot.metadata.namespace, bot.metadata.name, bot.run_id),
         endpoint=s3.endpoint,
         region=s3.region,
+        checksums=s3.checksums,
+        encryption=s3.encryption,
     )
 
 
 def _build_wandb(wandb: WandbTracking) -> WandbConfig:
-    given = {"mode": wandb.mode, "project": wandb.project, "entity": wandb.entity}
-    return WandbConfig.model_validate({name: value for name, value in given.items() if value is not None})
+    given = wandb.model_dump(include={"mode", "project", "entity", "base_url"}, exclude_none=True)
+    return WandbConfig.model_validate(given)
+
+
+def _build_hugging_face(hugging_face: HuggingFaceOutput | None) -> HuggingFaceTarget | None:
+    return HuggingFaceTarget(repo=hugging_face.repo, private=hugging_face.private) if hugging_face else None
 
 
 def _merge(defaults: _Model, wishes: _Model | None) -> _Model:

@@ -66,7 +66,7 @@ def completed(bot: Bot, run: Run, outcome: BotOutcome, output: S3Location, now: 
     changes = {
         **take_results(status, outcome),
         "run": run.model_copy(update={"completion_time": now}),
-        "outputs": _build_outputs(output, outcome.manifest_sha256 or ""),
+        "outputs": _build_outputs(output, outcome),
         "progress": hundred,
         "failure": None,
         "stage": None,
@@ -111,13 +111,14 @@ def known_reason(failure: Failure) -> Reason:
     return Reason(failure.reason) if failure.reason in set(Reason) else Reason.JOB_FAILED
 
 
-def _build_outputs(output: S3Location, manifest_sha256: str) -> Outputs:
+def _build_outputs(output: S3Location, outcome: BotOutcome) -> Outputs:
     return Outputs(
         model_uri=f"{output.uri}/{names.MODEL_DIR}",
         card_uri=f"{output.uri}/{names.CARD}",
         predictions_uri=f"{output.uri}/{names.PREDICTIONS}",
         manifest_uri=f"{output.uri}/{names.OUTPUT_MANIFEST}",
-        manifest_sha256=manifest_sha256,
+        manifest_sha256=outcome.manifest_sha256 or "",
+        hugging_face=outcome.hugging_face,
     )
 
 

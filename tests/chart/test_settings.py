@@ -32,6 +32,8 @@ VALUES: dict[str, dict[str, Any]] = {
                 "endpoint": "http://minio.storage:9000",
                 "region": "us-east-1",
                 "credentialsSecret": {"name": "tweetbot-s3"},
+                "checksums": "when_required",
+                "encryption": {"algorithm": "aws:kms", "kmsKeyID": "alias/bots"},
             }
         }
     },

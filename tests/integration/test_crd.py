@@ -20,6 +20,10 @@ REFUSED = {
     "one file for two handles": ({"handles": ["ann", "ben"]}, "the source's uri must contain {handle}"),
     "four handles": ({"handles": ["a", "b", "c", "d"], "source": S3}, "Too many"),
     "a handle that X does not allow": ({"handles": ["not a handle"]}, "spec.handles[0]"),
+    "a KMS key without KMS": (
+        {"output": {"s3": {"encryption": {"algorithm": "AES256", "kmsKeyID": "alias/bots"}}}},
+        "set algorithm: aws:kms",
+    ),
     "lengths the wrong way round": ({"generation": {"minLength": 50, "maxLength": 20}}, "minLength must not be larger"),
     "a learning rate of zero": ({"training": {"learningRate": 0}}, "spec.training.learningRate"),
     "no epochs": ({"training": {"epochs": 0}}, "spec.training.epochs"),

@@ -64,7 +64,7 @@ def run_config_of(bot: TweetBot) -> RunConfig:
         output=S3Location(
             bucket="local", prefix="", endpoint=s3.endpoint if s3 else None, region=s3.region if s3 else None
         ),
-        wandb=WandbConfig(**wandb.model_dump(include={"mode", "project", "entity"}, exclude_none=True))
+        wandb=WandbConfig(**wandb.model_dump(include={"mode", "project", "entity", "base_url"}, exclude_none=True))
         if wandb
         else WandbConfig(),
     )

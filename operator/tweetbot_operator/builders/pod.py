@@ -64,6 +64,8 @@ def _build_environment(kind: names.JobKind, resolved: Resolved) -> list[dict[str
     if resolved.wandb_secret:
         environment.append(_build_secret_variable(names.ENV_WANDB_API_KEY, resolved.wandb_secret.name))
     if kind == "train":
+        if resolved.hugging_face:
+            environment.append(_build_secret_variable(names.ENV_HF_TOKEN, resolved.hugging_face.token_secret.name))
         environment.append({"name": "OMP_NUM_THREADS", "value": str(count_threads(resolved.train.cpu or "1"))})
     return environment
 

@@ -9,8 +9,10 @@ from tweetbot_api.spec import (
     BaseModelReference,
     FileSource,
     Generation,
+    HuggingFaceOutput,
     Output,
     Resources,
+    S3Encryption,
     S3Output,
     SecretReference,
     Source,
@@ -20,7 +22,7 @@ from tweetbot_api.spec import (
     TweetBotSpec,
     WandbTracking,
 )
-from tweetbot_api.status import Dataset, Evaluation, Failure, HandleCounts, WandbRuns
+from tweetbot_api.status import Dataset, Evaluation, Failure, HandleCounts, HuggingFaceModel, WandbRuns
 
 
 def optional(strategy: st.SearchStrategy) -> st.SearchStrategy:
@@ -86,6 +88,19 @@ outputs = st.builds(
             endpoint=optional(names.map(lambda name: f"http://{name}:9000")),
             region=optional(names),
             credentials_secret=optional(secrets),
+            checksums=optional(st.sampled_from(["when_supported", "when_required"])),
+            encryption=optional(
+                st.builds(S3Encryption, algorithm=st.just("aws:kms"), kms_key_id=optional(names))
+                | st.builds(S3Encryption, algorithm=st.just("AES256"))
+            ),
+        )
+    ),
+    hugging_face=optional(
+        st.builds(
+            HuggingFaceOutput,
+            repo=names.map(lambda name: f"bots/{name}"),
+            private=st.booleans(),
+            tokenSecret=secrets,
         )
     ),
 )
@@ -97,6 +112,7 @@ trackings = st.builds(
             mode=optional(st.sampled_from(["online", "offline", "disabled"])),
             project=optional(names),
             entity=optional(names),
+            base_url=optional(names.map(lambda name: f"https://{name}")),
             api_key_secret=optional(secrets),
         )
     ),
@@ -141,6 +157,9 @@ outcomes = st.builds(
     manifest_sha256=optional(hashes),
     wandb=optional(st.builds(WandbRuns, preprocess_url=optional(addresses), train_url=optional(addresses))),
     samples=optional(st.lists(texts, max_size=3)),
+    hugging_face=optional(
+        st.builds(HuggingFaceModel, url=addresses, revision=optional(names), failure=optional(texts))
+    ),
     failure=optional(
         st.builds(
             Failure, reason=names, message=texts, exit_code=optional(st.integers(0, 255)), log_tail=optional(texts)

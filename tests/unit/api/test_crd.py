@@ -173,6 +173,10 @@ BAD_TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
         {"handles": ["ada", "grace"], "source": {"archive": {"uri": "s3://t/ada.zip"}}},
         "must contain {handle}",
     ),
+    "a KMS key without KMS": (
+        {"output": {"s3": {"encryption": {"algorithm": "AES256", "kmsKeyID": "alias/bots"}}}},
+        "set algorithm: aws:kms",
+    ),
     "lengths reversed": ({"generation": {"minLength": 100, "maxLength": 50}}, "minLength must not be larger"),
 }
 

@@ -36,6 +36,7 @@ FROZEN = {
     "ENV_S3_ACCESS_KEY": "AWS_ACCESS_KEY_ID",
     "ENV_S3_SECRET_KEY": "AWS_SECRET_ACCESS_KEY",
     "ENV_WANDB_API_KEY": "WANDB_API_KEY",
+    "ENV_HF_TOKEN": "HF_TOKEN",
     "PROGRESS_PATH": "/v1/progress",
     "RESULT_PATH": "/v1/result",
     "DATASET_POSTS": "dataset/posts.jsonl",
@@ -46,6 +47,7 @@ FROZEN = {
     "LOSS_CURVE": "loss.png",
     "METRICS": "metrics.jsonl",
     "SAMPLES": "samples.json",
+    "HUB_PUSH": "huggingface.json",
     "OUTPUT_MANIFEST": "manifest.json",
     "END_OF_TEXT": "<|endoftext|>",
 }

@@ -17,6 +17,7 @@ SAME_RUN: dict[str, dict[str, Any]] = {
     "more memory": {"resources": {"memory": "32Gi"}},
     "a queue": {"resources": {"queueName": "bots"}},
     "tracking": {"tracking": {"wandb": {"mode": "offline"}}},
+    "a switch for the store's sake": {"output": {"s3": {"checksums": "when_required"}}},
     "defaults written out": {"training": {"epochs": 4, "learningRate": 1.372e-4}, "generation": {"topP": 0.95}},
     "an integer for a float": {"training": {"maxGradNorm": 1}},
 }
@@ -28,6 +29,7 @@ OTHER_RUN: dict[str, dict[str, Any]] = {
     "more epochs": {"training": {"epochs": 5}},
     "another prompt": {"generation": {"prompts": ["Today"]}},
     "another bucket": {"output": {"s3": {"bucket": "elsewhere"}}},
+    "a repository on the Hub": {"output": {"huggingFace": {"repo": "bots/ada", "tokenSecret": {"name": "hub"}}}},
     "another runID": {"runID": "again"},
 }
 
@@ -40,6 +42,13 @@ def test_what_does_not_shape_the_model_starts_no_run(fields: dict[str, Any]) -> 
 @pytest.mark.parametrize("fields", OTHER_RUN.values(), ids=OTHER_RUN.keys())
 def test_what_shapes_the_model_starts_another_run(fields: dict[str, Any]) -> None:
     assert make_tweetbot(**fields).run_id != BOT.run_id
+
+
+def test_another_secret_for_the_hub_starts_no_run() -> None:
+    first, second = (
+        make_tweetbot(output={"huggingFace": {"repo": "bots/ada", "tokenSecret": {"name": name}}}) for name in "ab"
+    )
+    assert first.run_id == second.run_id
 
 
 def test_a_bot_made_again_under_the_same_name_runs_again() -> None:

@@ -31,8 +31,24 @@ FULL_SPEC = {
         "priorityClassName": "low",
         "queueName": "bots",
     },
-    "output": {"s3": {"bucket": "mine", "prefix": "team/bots", "credentialsSecret": {"name": "s3-keys"}}},
-    "tracking": {"wandb": {"mode": "online", "entity": "team", "apiKeySecret": {"name": "wandb"}}},
+    "output": {
+        "s3": {
+            "bucket": "mine",
+            "prefix": "team/bots",
+            "credentialsSecret": {"name": "s3-keys"},
+            "checksums": "when_required",
+            "encryption": {"algorithm": "aws:kms", "kmsKeyID": "alias/bots"},
+        },
+        "huggingFace": {"repo": "team/ann-ben", "private": False, "tokenSecret": {"name": "hub"}},
+    },
+    "tracking": {
+        "wandb": {
+            "mode": "online",
+            "entity": "team",
+            "baseURL": "https://wandb.test",
+            "apiKeySecret": {"name": "wandb"},
+        }
+    },
 }
 SPECS = {"least": {}, "cpu": {"resources": {"gpus": 0}}, "full": FULL_SPEC}
 SETTINGS = make_settings()

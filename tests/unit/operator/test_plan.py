@@ -18,7 +18,7 @@ from tests.unit.operator.kstatus import assert_obeys_kstatus
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome, ProgressMessage
 from tweetbot_api.runconfig import BotIdentity
-from tweetbot_api.status import Progress, Stage
+from tweetbot_api.status import HuggingFaceModel, Progress, Stage
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.observed import Observed, Report, Result, read_job, read_pod
 from tweetbot_operator.plan import Plan, make_plan
@@ -156,6 +156,19 @@ def test_a_trained_bot_is_complete_with_addresses_built_from_its_run() -> None:
     assert status.run.completion_time == NOW
     assert status.run.gpu_seconds == 30
     assert (status.failure, status.stage) == (None, None)
+
+
+@pytest.mark.parametrize(("failure", "want_warnings"), [(None, []), ("the token may not write", ["HubPushFailed"])])
+def test_a_push_to_the_hub_stands_in_the_outputs_and_its_failure_is_only_a_warning(
+    failure: str | None, want_warnings: list[str]
+) -> None:
+    life = Life()
+    life.start_training()
+    pushed = HuggingFaceModel(url="https://huggingface.co/bots/ann", revision="abc", failure=failure)
+    plan = life.step(life.finish(make_outcome("train", hugging_face=pushed)))
+    assert life.bot.status.phase == "Succeeded"
+    assert life.bot.status.outputs.hugging_face == pushed
+    assert want_warnings == [event.reason for event in plan.events if event.is_warning]
 
 
 def test_a_result_that_was_sent_counts_while_the_pod_still_runs() -> None:
