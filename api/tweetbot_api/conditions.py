@@ -51,6 +51,7 @@ class Reason(StrEnum):
     BUCKET_NOT_FOUND = "BucketNotFound"
     # The machine or the network
     STORAGE_UNAVAILABLE = "StorageUnavailable"
+    OUTPUT_CONFLICT = "OutputConflict"
     OUT_OF_MEMORY = "OutOfMemory"
     NON_FINITE_LOSS = "NonFiniteLoss"
     INTERRUPTED = "Interrupted"
@@ -152,6 +153,12 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     Reason.STORAGE_UNAVAILABLE: Explanation(
         "The S3 store or the network did not answer, or answered with a server error.",
         "Nothing at first: it is tried again. If it stays, check the endpoint.",
+        ExitCode.TRANSIENT,
+    ),
+    Reason.OUTPUT_CONFLICT: Explanation(
+        "Another attempt of the same run published its manifest while this one was publishing.",
+        "Nothing: the next attempt checks what is stored and reports it, or trains again. If it stays, look for a pod "
+        "of an earlier attempt that still runs.",
         ExitCode.TRANSIENT,
     ),
     Reason.OUT_OF_MEMORY: Explanation(

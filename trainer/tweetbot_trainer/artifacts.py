@@ -1,27 +1,22 @@
-"""Where the files of a run live: the Store protocol, a folder as a store, and the output manifest.
-
-The manifest is written last, so its presence means that everything it lists is stored. `s3` holds the store of the
-cluster.
-"""
+"""Where the files of a run live: the Store protocol, and a folder as a store. `s3` holds the store of the cluster."""
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import uuid4
 
-from pydantic import JsonValue
 
-from tweetbot_api.conditions import Reason
-from tweetbot_api.messages import BotOutcome
-from tweetbot_api.model import ApiModel, Time
-from tweetbot_api.names import OUTPUT_MANIFEST
-from tweetbot_api.runconfig import BotIdentity
-from tweetbot_trainer.errors import TrainerError
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What a store tells of a file without reading it."""
+
+    bytes: int
+    """Size."""
+    tag: str = ""
+    """The store's own tag of the content, another one for another content; empty if it has none."""
 
 
 class Store(Protocol):
@@ -43,6 +38,10 @@ class Store(Protocol):
         """Store the content, replacing what was there."""
         ...
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Store the content unless there is some already; tell whether it was stored."""
+        ...
+
     def upload(self, path: Path, key: str) -> None:
         """Store a local file."""
         ...
@@ -54,6 +53,25 @@ class Store(Protocol):
     def list(self, prefix: str = "") -> list[str]:
         """Return all keys that begin with the prefix, sorted."""
         ...
+
+    def files(self, prefix: str = "") -> dict[str, StoredFile]:
+        """Return size and tag of all files whose keys begin with the prefix."""
+        ...
+
+    def holds(self, key: str, path: Path, stored: StoredFile) -> bool:
+        """Tell whether the stored file is a copy of the local one."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the file; nothing happens if it is not there."""
+        ...
+
+    def discard_unfinished(self) -> None:
+        """Free what writes of an earlier process left unfinished. Nothing else may write meanwhile."""
+        ...
+
+
+_UNFINISHED = ".tmp-"
 
 
 class LocalStore:
@@ -83,6 +101,13 @@ class LocalStore:
         temporary.write_bytes(data)
         temporary.replace(self._path(key))
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Write the file if there is none; a folder has one writer."""
+        if self.exists(key):
+            return False
+        self.write_bytes(key, data)
+        return True
+
     def upload(self, path: Path, key: str) -> None:
         """Copy the file beside its place and rename it."""
         temporary = self._temporary(key)
@@ -96,9 +121,26 @@ class LocalStore:
 
     def list(self, prefix: str = "") -> list[str]:
         """Return the keys of all files below the folder that begin with the prefix."""
-        files = (path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(".tmp-"))
-        keys = (path.relative_to(self._root).as_posix() for path in files)
-        return sorted(key for key in keys if key.startswith(prefix))
+        return sorted(self.files(prefix))
+
+    def files(self, prefix: str = "") -> dict[str, StoredFile]:
+        """Return the sizes of all files below the folder whose keys begin with the prefix."""
+        paths = [path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(_UNFINISHED)]
+        sizes = {path.relative_to(self._root).as_posix(): StoredFile(path.stat().st_size) for path in paths}
+        return {key: file for key, file in sizes.items() if key.startswith(prefix)}
+
+    def holds(self, key: str, path: Path, stored: StoredFile) -> bool:
+        """Compare both files."""
+        return stored.bytes == path.stat().st_size and file_sha256(self._path(key)) == file_sha256(path)
+
+    def delete(self, key: str) -> None:
+        """Remove the file."""
+        self._path(key).unlink(missing_ok=True)
+
+    def discard_unfinished(self) -> None:
+        """Remove files that were never renamed to their place."""
+        for path in self._root.rglob(f"{_UNFINISHED}*"):
+            path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
@@ -106,81 +148,7 @@ class LocalStore:
     def _temporary(self, key: str) -> Path:
         folder = self._path(key).parent
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f".tmp-{os.getpid()}-{uuid4().hex}"
-
-
-class OutputFile(ApiModel):
-    """One file of the run."""
-
-    path: str
-    """Key relative to the run's prefix."""
-    bytes: int
-    """Size."""
-    sha256: str
-    """Hash of the content."""
-
-
-class OutputManifest(ApiModel):
-    """What a finished run left behind, and all that its status reports."""
-
-    schema_version: Literal[1] = 1
-    """Changes when an older reader could not read it."""
-    bot: BotIdentity
-    """Whose run it was, and which attempt finished it."""
-    created_at: Time
-    """When the run finished."""
-    files: list[OutputFile]
-    """Every file but the manifest."""
-    outcome: BotOutcome
-    """Data, dataset, evaluation, samples: what a later Job of the same run reports instead of working again."""
-    details: dict[str, JsonValue] = {}
-    """More facts, for people: seed, versions, recipe."""
-
-
-class RunFacts(ApiModel):
-    """What the manifest says of a run beside its files."""
-
-    bot: BotIdentity
-    """Whose run it was."""
-    created_at: datetime
-    """When the run finished."""
-    outcome: BotOutcome
-    """How it ended; its manifest hash is left empty, for it is only known afterwards."""
-    details: dict[str, JsonValue] = {}
-    """More facts, for people."""
-
-
-def write_output_manifest(store: Store, files: Mapping[str, Path], facts: RunFacts) -> str:
-    """Write the manifest of files that are stored already (key to local copy); return its SHA-256.
-
-    Raises StorageUnavailable if one of them is not in the store.
-    """
-    if missing := files.keys() - set(store.list()):
-        raise TrainerError(
-            Reason.STORAGE_UNAVAILABLE, f"stored files are missing from {store.uri('')}: {', '.join(sorted(missing))}"
-        )
-    manifest = OutputManifest(
-        bot=facts.bot,
-        created_at=facts.created_at,
-        files=[
-            OutputFile(path=key, bytes=path.stat().st_size, sha256=file_sha256(path))
-            for key, path in sorted(files.items())
-        ],
-        outcome=facts.outcome,
-        details=facts.details,
-    )
-    data = json.dumps(manifest.to_wire(), indent=2, ensure_ascii=False).encode()
-    store.write_bytes(OUTPUT_MANIFEST, data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def read_output_manifest(store: Store) -> BotOutcome | None:
-    """Return the outcome of a run that is finished, with its manifest's hash; None for any other."""
-    data = store.read_bytes(OUTPUT_MANIFEST)
-    if data is None:
-        return None
-    outcome = OutputManifest.model_validate_json(data).outcome
-    return outcome.model_copy(update={"manifest_sha256": hashlib.sha256(data).hexdigest()})
+        return folder / f"{_UNFINISHED}{os.getpid()}-{uuid4().hex}"
 
 
 def upload_folder(store: Store, folder: Path, prefix: str) -> list[str]:

@@ -18,7 +18,7 @@ from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation
-from tweetbot_trainer.artifacts import Store, read_output_manifest
+from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.base_model import check_block_size, resolve_base_model
 from tweetbot_trainer.dataset import (
     DatasetInfo,
@@ -35,6 +35,7 @@ from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
 from tweetbot_trainer.generate import Sample, check_prompts, write_samples
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel, load_language_model
+from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.publish import TrainedBot, publish
 from tweetbot_trainer.tracking import Tracker

@@ -17,7 +17,7 @@ from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Dataset, WandbRuns
-from tweetbot_trainer.artifacts import Store, read_output_manifest
+from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.base_model import check_block_size, resolve_base_model
 from tweetbot_trainer.cleaning import CleanedPosts, clean_posts
 from tweetbot_trainer.dataset import (
@@ -30,6 +30,7 @@ from tweetbot_trainer.dataset import (
     split,
     training_text,
 )
+from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.sources.base import Post
 from tweetbot_trainer.sources.choose import open_source

@@ -23,13 +23,14 @@ from tweetbot_api.names import (
 )
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation, WandbRuns
-from tweetbot_trainer.artifacts import RunFacts, Store, write_output_manifest
+from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.card import CardFacts, render_card, title_of
 from tweetbot_trainer.curve import draw_loss_curve
 from tweetbot_trainer.dataset import DatasetInfo
 from tweetbot_trainer.generate import Sample, generation_config
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel
+from tweetbot_trainer.output_manifest import RunFacts, write_output_manifest
 from tweetbot_trainer.picture import draw_predictions
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.tracking import Tracker
@@ -63,6 +64,7 @@ class TrainedBot:
 def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
     """Store everything, the manifest last; return what the status reports."""
     reporter.report("Publishing", 0)
+    store.discard_unfinished()
     files = _write_files(bot, tracker.url, work_dir)
     _upload(files, store, reporter)
     name = model_name(bot.config.handles)

@@ -1,50 +1,49 @@
-"""The S3 side of the stores: the run's prefix as a Store, and files at `s3://` and `file://` addresses.
+"""The S3 side of the stores: the run's prefix as a Store, and files at `s3://` and `file://` addresses."""
 
-The only file that imports boto3. Its errors leave here as TrainerError with the reason that tells what to mend.
-"""
-
+import hashlib
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-import boto3
-from boto3.exceptions import Boto3Error
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.utils import ChunksizeAdjuster
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
-from tweetbot_trainer.artifacts import checked_key
+from tweetbot_api.spec import S3Encryption
+from tweetbot_trainer.artifacts import StoredFile, checked_key, file_sha256
 from tweetbot_trainer.errors import TrainerError
+from tweetbot_trainer.s3_client import (
+    MIB,
+    TRANSFER,
+    encryption_arguments,
+    is_missing,
+    named_errors,
+    open_client,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-DEFAULT_REGION: Final = "us-east-1"
-_MAX_ATTEMPTS = 6
-_NOT_FOUND = 404
-_TRANSIENT_STATUS = frozenset({408, 409, 412, 429})
-# A file that was just listed may be gone; other codes with 404 are a store's way to say that it knows no such user.
-_GONE_CODES = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
-_TRANSIENT_CODES = _GONE_CODES | frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"})
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+logger = logging.getLogger(__name__)
+
+_READ_ATTEMPTS: Final = 3
+_EXISTS: Final = 412
+# What stores answer that do not know a conditional write.
+_NOT_IMPLEMENTED: Final = frozenset({400, 501})
 
 
 class S3Store:
     """A key prefix of a bucket as a store."""
 
-    def __init__(self, client: "S3Client", bucket: str, prefix: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, prefix: str, encryption: S3Encryption | None = None) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
+        self._write_arguments = encryption_arguments(encryption)
 
     def uri(self, key: str) -> str:
         """Return the `s3://` address of a key."""
@@ -52,59 +51,111 @@ class S3Store:
 
     def exists(self, key: str) -> bool:
         """Tell whether the object is there; a missing bucket is an error."""
-        with _named_errors(self.uri(key)):
-            return _has_object(self._client, self._bucket, self._key(key))
+        with named_errors(self.uri(key)):
+            try:
+                self._client.head_object(Bucket=self._bucket, Key=self._key(key))
+            except ClientError as error:
+                if is_missing(self._client, self._bucket, error):
+                    return False
+                raise
+            return True
 
     def read_bytes(self, key: str) -> bytes | None:
         """Return the object's content, or None if it is not there."""
-        with _named_errors(self.uri(key)):
+        with named_errors(self.uri(key)):
             try:
-                return self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
+                return _read(self._client, self._bucket, self._key(key))
             except self._client.exceptions.NoSuchKey:
                 return None
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Store the object."""
-        with _named_errors(self.uri(key)):
-            self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data)
+        with named_errors(self.uri(key)):
+            self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data, **self._write_arguments)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Store the object unless there is one; tell whether it was stored.
+
+        A store that does not know conditional writes is asked first, which leaves a moment in between.
+        """
+        with named_errors(self.uri(key)):
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=self._key(key), Body=data, IfNoneMatch="*", **self._write_arguments
+                )
+            except ClientError as error:
+                if status_of(error) == _EXISTS:
+                    return False
+                if status_of(error) not in _NOT_IMPLEMENTED:
+                    raise
+                logger.info("the store knows no conditional write status=%d", status_of(error))
+            else:
+                return True
+        if self.exists(key):
+            return False
+        self.write_bytes(key, data)
+        return True
 
     def upload(self, path: Path, key: str) -> None:
         """Store a local file, a large one in parallel parts."""
-        with _named_errors(self.uri(key)):
-            self._client.upload_file(str(path), self._bucket, self._key(key))
+        with named_errors(self.uri(key)):
+            self._client.upload_file(
+                str(path), self._bucket, self._key(key), ExtraArgs=dict(self._write_arguments), Config=TRANSFER
+            )
 
     def download(self, key: str, path: Path) -> None:
         """Copy the object to a local file."""
         _download(self._client, self._bucket, self._key(key), path, missing=Reason.STORAGE_UNAVAILABLE)
 
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        with named_errors(self.uri(key)):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+
     def list(self, prefix: str = "") -> list[str]:
         """Return all keys below the run's prefix that begin with this one."""
+        return list(self.files(prefix))
+
+    def files(self, prefix: str = "") -> dict[str, StoredFile]:
+        """Return size and ETag of all objects below the run's prefix whose keys begin with this one."""
         start = f"{self._prefix}/" if self._prefix else ""
-        with _named_errors(self.uri(prefix)):
-            return [key.removeprefix(start) for key in _list(self._client, self._bucket, start + prefix)]
+        with named_errors(self.uri(prefix)):
+            return {key.removeprefix(start): file for key, file in _list(self._client, self._bucket, start + prefix)}
+
+    def holds(self, key: str, path: Path, stored: StoredFile) -> bool:
+        """Tell whether the object is a copy of the local file, by size and ETag, or by reading it back."""
+        if stored.bytes != path.stat().st_size:
+            return False
+        if stored.tag == (_md5_of_parts(path) if "-" in stored.tag else _md5(path)):
+            return True
+        with named_errors(self.uri(key)):
+            head = self._client.head_object(Bucket=self._bucket, Key=self._key(key))
+            if head.get("ServerSideEncryption", "").startswith("aws:kms"):
+                # Such an ETag says nothing of the content; the store has checked each request's signed hash.
+                return True
+            return _sha256(self._client, self._bucket, self._key(key)) == file_sha256(path)
+
+    def discard_unfinished(self) -> None:
+        """Free the parts of uploads that an attempt before this one left unfinished; a failure costs only storage."""
+        unfinished = self._client.get_paginator("list_multipart_uploads")
+        try:
+            with named_errors(self.uri("")):
+                for page in unfinished.paginate(Bucket=self._bucket, Prefix=self._key("")):
+                    for upload in page.get("Uploads", []):
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        logger.info("unfinished upload discarded key=%s", upload["Key"])
+        except TrainerError as error:
+            logger.info("unfinished uploads not looked for error=%s", error)
 
     def _key(self, key: str) -> str:
-        return "/".join(part for part in (self._prefix, checked_key(key)) if part)
+        return "/".join((self._prefix, checked_key(key))) if self._prefix else checked_key(key)
 
 
 def open_store(output: S3Location) -> S3Store:
     """Return the store of one run."""
-    return S3Store(open_client(output), output.bucket, output.prefix)
-
-
-def open_client(location: S3Location) -> "S3Client":
-    """Return a client with the credentials of the environment or of the pod's identity."""
-    config = Config(
-        retries={"mode": "standard", "max_attempts": _MAX_ATTEMPTS},
-        connect_timeout=10,
-        read_timeout=60,
-        # Other servers than AWS know neither buckets as host names nor the newer checksums.
-        s3={"addressing_style": "path" if location.endpoint else "auto"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    region = location.region or (DEFAULT_REGION if location.endpoint else None)
-    return boto3.client("s3", endpoint_url=location.endpoint, region_name=region, config=config)
+    return S3Store(open_client(output), output.bucket, output.prefix, output.encryption)
 
 
 def fetch_uri(uri: str, path: Path, location: S3Location) -> Path:
@@ -125,8 +176,8 @@ def list_prefix(uri: str, location: S3Location) -> list[str]:
     """Return the names of the objects directly below an `s3://` prefix."""
     _, bucket, prefix = _parts(uri)
     start = f"{prefix.rstrip('/')}/"
-    with _named_errors(uri):
-        keys = [key.removeprefix(start) for key in _list(open_client(location), bucket, start)]
+    with named_errors(uri):
+        keys = [key.removeprefix(start) for key, _ in _list(open_client(location), bucket, start)]
     return [name for name in keys if name and name == PurePosixPath(name).name]
 
 
@@ -147,66 +198,63 @@ def _parts(uri: str) -> tuple[str, str, str]:
     return parts.scheme, parts.netloc, uri.split("://", 1)[1].partition("/")[2]
 
 
-def _list(client: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
+def _list(client: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, StoredFile]]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
-            yield item["Key"]
+            yield item["Key"], StoredFile(bytes=item["Size"], tag=item.get("ETag", "").strip('"'))
 
 
-def _has_object(client: "S3Client", bucket: str, key: str) -> bool:
-    """Tell whether the object is there; the answer to HEAD has no body, so a second HEAD tells bucket from key."""
-    try:
-        client.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if _status(error) != _NOT_FOUND:
-            raise
+def _read(client: "S3Client", bucket: str, key: str) -> bytes:
+    """Return the content; botocore repeats a request that fails, but not one whose content breaks off."""
+    for attempt in range(1, _READ_ATTEMPTS + 1):
+        body = client.get_object(Bucket=bucket, Key=key)["Body"]
         try:
-            client.head_bucket(Bucket=bucket)
-        except ClientError as bucket_error:
-            if _status(bucket_error) == _NOT_FOUND:
-                raise TrainerError(Reason.BUCKET_NOT_FOUND, f"there is no bucket {bucket}") from error
-        return False
-    return True
+            return body.read()
+        except BotoCoreError as error:
+            if attempt == _READ_ATTEMPTS:
+                raise
+            logger.info("content broke off key=%s error=%s", key, error)
+    raise AssertionError("unreachable")
+
+
+def _sha256(client: "S3Client", bucket: str, key: str) -> str:
+    """Return the hash of an object's content, read in portions."""
+    digest = hashlib.sha256()
+    for portion in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(MIB):
+        digest.update(portion)
+    return digest.hexdigest()
 
 
 def _download(client: "S3Client", bucket: str, key: str, path: Path, *, missing: Reason) -> None:
+    """Stream the object to the file, which is there only once it is whole."""
     uri = f"s3://{bucket}/{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _named_errors(uri):
-        if not _has_object(client, bucket, key):
-            raise TrainerError(missing, f"there is no file at {uri}")
-        client.download_file(bucket, key, str(path))
+    with named_errors(uri):
+        try:
+            client.download_file(bucket, key, str(path), Config=TRANSFER)
+        except ClientError as error:
+            if is_missing(client, bucket, error):
+                raise TrainerError(missing, f"there is no file at {uri}") from error
+            raise
 
 
-@contextmanager
-def _named_errors(uri: str) -> Iterator[None]:
-    """Raise TrainerError for everything that S3 or the way to it can raise."""
-    try:
-        yield
-    except ClientError as error:
-        raise _named(error, uri) from error
-    except Boto3Error as error:
-        # The transfer manager wraps the client's error and keeps it as context only.
-        cause = error.__context__
-        if isinstance(cause, ClientError):
-            raise _named(cause, uri) from error
-        raise TrainerError(Reason.STORAGE_UNAVAILABLE, f"{uri}: {error}") from error
-    except _NO_CREDENTIALS as error:
-        raise TrainerError(Reason.STORAGE_ACCESS_DENIED, f"no usable credentials for {uri}: {error}") from error
-    except BotoCoreError as error:
-        raise TrainerError(Reason.STORAGE_UNAVAILABLE, f"{uri} cannot be reached: {error}") from error
+def _md5(path: Path) -> str:
+    """Return what most stores call the ETag of an object that was stored by one request."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _new_md5).hexdigest()
 
 
-def _named(error: ClientError, uri: str) -> TrainerError:
-    """Return the error that the owner of the bot can act on."""
-    code = error.response.get("Error", {}).get("Code", "")
-    status = _status(error)
-    if code == "NoSuchBucket":
-        return TrainerError(Reason.BUCKET_NOT_FOUND, f"there is no bucket for {uri}")
-    if status >= 500 or status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES:
-        return TrainerError(Reason.STORAGE_UNAVAILABLE, f"the store failed on {uri}: {error}")
-    return TrainerError(Reason.STORAGE_ACCESS_DENIED, f"the store refused {uri}: {error}")
+def _md5_of_parts(path: Path) -> str:
+    """Return what most stores call the ETag of an object that the transfer manager has stored in parts."""
+    size = path.stat().st_size
+    part_size = ChunksizeAdjuster().adjust_chunksize(TRANSFER.multipart_chunksize, size)
+    digest, num_parts = _new_md5(), 0
+    with path.open("rb") as file:
+        while part := file.read(part_size):
+            digest.update(_new_md5(part).digest())
+            num_parts += 1
+    return f"{digest.hexdigest()}-{num_parts}"
 
 
-def _status(error: ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+def _new_md5(data: bytes = b"") -> "hashlib._Hash":
+    return hashlib.md5(data, usedforsecurity=False)

@@ -1,24 +1,6 @@
-import hashlib
-import json
-from datetime import UTC, datetime
-
 import pytest
 
-from tests.factories import make_bot_identity
-from tweetbot_api.conditions import Reason
-from tweetbot_api.messages import BotOutcome
-from tweetbot_api.status import Evaluation, HandleCounts
-from tweetbot_trainer.artifacts import LocalStore, RunFacts, read_output_manifest, upload_folder, write_output_manifest
-from tweetbot_trainer.errors import TrainerError
-
-OUTCOME = BotOutcome(
-    data=[HandleCounts(handle="thisisaito", downloaded=596, retweets=102, short=112, kept=382)],
-    evaluation=Evaluation(loss=3.5, perplexity=33.1),
-    samples=["My dream is to sleep"],
-)
-FACTS = RunFacts(
-    bot=make_bot_identity(), created_at=datetime(2026, 11, 23, tzinfo=UTC), outcome=OUTCOME, details={"seed": 7}
-)
+from tweetbot_trainer.artifacts import LocalStore, StoredFile, upload_folder
 
 
 @pytest.fixture
@@ -64,33 +46,31 @@ def test_a_folder_is_stored_file_by_file(store, tmp_path):
     assert store.list() == ["wandb/a", "wandb/files/b"]
 
 
-def test_the_manifest_names_every_file_with_size_and_hash(store, tmp_path):
-    path = tmp_path / "README.md"
-    path.write_bytes(b"# card")
-    store.upload(path, "model/README.md")
-    sha256 = write_output_manifest(store, {"model/README.md": path}, FACTS)
-    data = store.read_bytes("manifest.json")
-    assert sha256 == hashlib.sha256(data).hexdigest()
-    manifest = json.loads(data)
-    assert manifest["schemaVersion"] == 1
-    assert manifest["createdAt"] == "2026-11-23T00:00:00Z"
-    assert manifest["bot"]["uid"] == "uid-of-thisisaito"
-    want = {"path": "model/README.md", "bytes": 6, "sha256": hashlib.sha256(b"# card").hexdigest()}
-    assert [want] == manifest["files"]
+def test_a_file_is_created_only_once(store):
+    assert store.create("manifest.json", b"first")
+    assert not store.create("manifest.json", b"second")
+    assert store.read_bytes("manifest.json") == b"first"
+    assert store.list() == ["manifest.json"]
 
 
-def test_a_finished_run_is_reported_from_its_manifest(store):
-    sha256 = write_output_manifest(store, {}, FACTS)
-    assert OUTCOME.model_copy(update={"manifest_sha256": sha256}) == read_output_manifest(store)
+def test_a_copy_is_told_from_another_file_of_the_same_size(store, tmp_path):
+    (tmp_path / "a").write_bytes(b"weights")
+    store.upload(tmp_path / "a", "model/a")
+    assert store.files() == {"model/a": StoredFile(bytes=7)}
+    assert store.holds("model/a", tmp_path / "a", store.files()["model/a"])
+    store.write_bytes("model/a", b"WEIGHTS")
+    assert not store.holds("model/a", tmp_path / "a", store.files()["model/a"])
 
 
-def test_an_unfinished_run_has_no_outcome(store):
-    assert read_output_manifest(store) is None
+def test_what_an_earlier_process_left_half_written_is_removed(store, tmp_path):
+    store.write_bytes("model/a", b"")
+    (tmp_path / "store" / "model" / ".tmp-1-x").touch()
+    store.discard_unfinished()
+    assert [path.name for path in (tmp_path / "store" / "model").iterdir()] == ["a"]
 
 
-def test_a_manifest_is_not_written_for_a_file_that_is_not_stored(store, tmp_path):
-    (tmp_path / "loss.png").touch()
-    with pytest.raises(TrainerError, match=r"loss\.png") as caught:
-        write_output_manifest(store, {"loss.png": tmp_path / "loss.png"}, FACTS)
-    assert caught.value.reason == Reason.STORAGE_UNAVAILABLE
-    assert not store.exists("manifest.json")
+def test_a_deleted_file_is_gone_and_may_be_deleted_again(store):
+    store.write_bytes("manifest.json", b"")
+    store.delete("manifest.json")
+    store.delete("manifest.json")
+    assert store.list() == []

@@ -7,9 +7,10 @@ import pytest
 from tests.factories import make_archive, make_base_model, make_jsonl, make_run_config, make_sentences
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
-from tweetbot_trainer.artifacts import LocalStore, RunFacts, write_output_manifest
+from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.dataset import DatasetInfo, posts_from_jsonl
 from tweetbot_trainer.errors import TrainerError
+from tweetbot_trainer.output_manifest import RunFacts, write_output_manifest
 from tweetbot_trainer.prepare import prepare
 from tweetbot_trainer.progress import NullReporter
 from tweetbot_trainer.tracking import NullTracker

@@ -1,3 +1,5 @@
+import logging
+
 import boto3
 import pytest
 from botocore.config import Config
@@ -5,8 +7,11 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
+from tweetbot_trainer import s3_client
+from tweetbot_trainer.artifacts import StoredFile
 from tweetbot_trainer.errors import TrainerError
-from tweetbot_trainer.s3 import S3Store, fetch_prefix, fetch_uri, list_prefix, open_client, open_store
+from tweetbot_trainer.s3 import S3Store, fetch_prefix, fetch_uri, list_prefix, open_store
+from tweetbot_trainer.s3_client import MIB, open_client
 
 
 @pytest.fixture
@@ -154,3 +159,116 @@ def test_only_named_objects_directly_below_a_prefix_are_fetched(location, s3, tm
     assert list_prefix("s3://bots/models/gpt2/", location) == ["config.json", "model.bin"]
     fetch_prefix("s3://bots/models/gpt2/", ["config.json"], tmp_path / "model", location)
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["config.json"]
+
+
+def test_an_object_is_created_only_once(store):
+    assert store.create("manifest.json", b"first")
+    assert not store.create("manifest.json", b"second")
+    assert store.read_bytes("manifest.json") == b"first"
+
+
+@pytest.mark.parametrize("status", [400, 501])
+def test_a_store_without_conditional_writes_is_asked_first(location, status):
+    client = open_client(location)
+
+    def refuse_conditions(params, **_):
+        if "IfNoneMatch" in params:
+            error = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(error, "PutObject")
+
+    client.meta.events.register("provide-client-params.s3.PutObject", refuse_conditions)
+    store = S3Store(client, "bots", "ns/bot/run")
+    assert store.create("manifest.json", b"first")
+    assert not store.create("manifest.json", b"second")
+    assert store.read_bytes("manifest.json") == b"first"
+
+
+def test_a_refused_creation_is_an_error():
+    with pytest.raises(TrainerError) as caught:
+        failing_store("AccessDenied", 403).create("a", b"")
+    assert caught.value.reason == Reason.STORAGE_ACCESS_DENIED
+
+
+@pytest.mark.parametrize("num_bytes", [0, 7, 11 * MIB])
+def test_a_copy_is_told_from_another_object_of_the_same_size(store, tmp_path, monkeypatch, num_bytes):
+    monkeypatch.setattr(s3_client.TRANSFER, "multipart_threshold", 8 * MIB)
+    monkeypatch.setattr(s3_client.TRANSFER, "multipart_chunksize", 5 * MIB)
+    path = tmp_path / "a"
+    path.write_bytes(b"a" * num_bytes)
+    store.upload(path, "model/a")
+    stored = store.files()["model/a"]
+    assert ("-3" in stored.tag) == (num_bytes > 8 * MIB)
+    assert store.holds("model/a", path, stored)
+    path.write_bytes(b"b" * num_bytes)
+    assert store.holds("model/a", path, stored) == (num_bytes == 0)
+    path.write_bytes(b"a" * (num_bytes + 1))
+    assert not store.holds("model/a", path, stored)
+
+
+def test_where_the_tag_is_no_hash_the_object_is_read_back(store, tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"weights")
+    store.upload(path, "model/a")
+    assert store.holds("model/a", path, StoredFile(bytes=7, tag="no-hash-at-all"))
+    store.write_bytes("model/a", b"WEIGHTS")
+    assert not store.holds("model/a", path, StoredFile(bytes=7, tag="no-hash-at-all"))
+
+
+@pytest.mark.parametrize(
+    ("encryption", "want"),
+    [
+        ({"algorithm": "AES256"}, ("AES256", None)),
+        ({"algorithm": "aws:kms", "kmsKeyID": "alias/bots"}, ("aws:kms", "alias/bots")),
+        (None, (None, None)),
+    ],
+)
+def test_all_that_is_stored_is_encrypted_as_asked(location, s3, tmp_path, encryption, want):
+    place = S3Location.model_validate({**location.to_wire(), "encryption": encryption})
+    store = open_store(place)
+    (tmp_path / "a").write_bytes(b"a")
+    store.upload(tmp_path / "a", "uploaded")
+    store.write_bytes("written", b"a")
+    store.create("created", b"a")
+    for key in ("uploaded", "written", "created"):
+        head = s3.head_object(Bucket="bots", Key=f"ns/bot/run/{key}")
+        assert want == (head.get("ServerSideEncryption"), head.get("SSEKMSKeyId")), key
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "checksums", "want"),
+    [
+        ("http://store.test", None, "when_required"),
+        ("http://store.test", "when_supported", "when_supported"),
+        (None, None, "when_supported"),
+        (None, "when_required", "when_required"),
+    ],
+)
+def test_checksums_go_to_aws_and_elsewhere_only_if_asked_for(s3_credentials, endpoint, checksums, want):
+    client = open_client(
+        S3Location(bucket="bots", prefix="", endpoint=endpoint, region="eu-central-1", checksums=checksums)
+    )
+    config = client.meta.config
+    assert (config.request_checksum_calculation, config.response_checksum_validation) == (want, want)
+
+
+def test_parts_of_unfinished_uploads_of_this_run_are_freed(store, s3):
+    for key in ("ns/bot/run/model/a", "ns/bot/run-2/model/a"):
+        s3.create_multipart_upload(Bucket="bots", Key=key)
+    store.discard_unfinished()
+    (left,) = s3.list_multipart_uploads(Bucket="bots")["Uploads"]
+    assert left["Key"] == "ns/bot/run-2/model/a"
+    s3.abort_multipart_upload(Bucket="bots", Key=left["Key"], UploadId=left["UploadId"])
+
+
+def test_a_store_that_does_not_list_unfinished_uploads_changes_nothing(s3_endpoint, s3_credentials, caplog):
+    store = open_store(S3Location(bucket="nowhere", prefix="run", endpoint=s3_endpoint))
+    with caplog.at_level(logging.INFO):
+        store.discard_unfinished()
+    assert "not looked for" in caplog.text
+
+
+def test_a_deleted_object_is_gone_and_may_be_deleted_again(store):
+    store.write_bytes("manifest.json", b"")
+    store.delete("manifest.json")
+    store.delete("manifest.json")
+    assert not store.exists("manifest.json")

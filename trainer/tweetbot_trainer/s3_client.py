@@ -1,0 +1,127 @@
+"""How an S3 store is reached: the client, its time limits and retries, and the reasons of its errors.
+
+With `s3`, the only place that knows boto3. Errors leave here as TrainerError with the reason that tells what to mend.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.parsers import ResponseParserError
+
+from tweetbot_api.conditions import Reason
+from tweetbot_api.runconfig import S3Location
+from tweetbot_api.spec import S3Encryption
+from tweetbot_trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DEFAULT_REGION: Final = "us-east-1"
+MIB: Final = 1024 * 1024
+_CONCURRENCY: Final = 8
+TRANSFER: Final = TransferConfig(
+    multipart_threshold=16 * MIB,
+    multipart_chunksize=16 * MIB,
+    max_concurrency=_CONCURRENCY,
+    # The other client, in C, is chosen by machine type and knows other limits and errors.
+    preferred_transfer_client="classic",
+)
+"""Parts large enough that few requests are lost to latency, small enough that a repeated one costs little."""
+_MAX_ATTEMPTS = 6
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+_NOT_FOUND = 404
+_TRANSIENT_STATUS = frozenset({408, 409, 412, 429})
+# A file that was just listed may be gone; other codes with 404 are a store's way to say that it knows no such user.
+_GONE_CODES = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
+_TRANSIENT_CODES = _GONE_CODES | frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"})
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+# Content that ends too early is the second; an answer whose XML cannot be read is no botocore error at all.
+_ON_THE_WAY = (BotoCoreError, ResponseParserError)
+
+
+def open_client(location: S3Location) -> "S3Client":
+    """Return a client with the credentials of the environment or of the pod's identity."""
+    # Other servers than AWS know neither buckets as host names nor the newer checksums.
+    checksums = location.checksums or ("when_required" if location.endpoint else "when_supported")
+    config = Config(
+        retries={"mode": "standard", "max_attempts": _MAX_ATTEMPTS},
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        max_pool_connections=_CONCURRENCY + 2,
+        s3={"addressing_style": "path" if location.endpoint else "auto"},
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
+    )
+    region = location.region or (DEFAULT_REGION if location.endpoint else None)
+    return boto3.client("s3", endpoint_url=location.endpoint, region_name=region, config=config)
+
+
+def encryption_arguments(encryption: S3Encryption | None) -> dict[str, Any]:
+    """Return the arguments that every write carries."""
+    if encryption is None:
+        return {}
+    key = {"SSEKMSKeyId": encryption.kms_key_id} if encryption.kms_key_id else {}
+    return {"ServerSideEncryption": encryption.algorithm, **key}
+
+
+@contextmanager
+def named_errors(uri: str) -> Iterator[None]:
+    """Raise TrainerError for everything that S3 or the way to it can raise."""
+    try:
+        yield
+    except ClientError as error:
+        raise _named(error, uri) from error
+    except Boto3Error as error:
+        # The transfer manager wraps the client's error and keeps it as context only.
+        cause = error.__context__
+        if isinstance(cause, ClientError):
+            raise _named(cause, uri) from error
+        raise TrainerError(Reason.STORAGE_UNAVAILABLE, f"{uri}: {error}") from error
+    except _NO_CREDENTIALS as error:
+        raise TrainerError(Reason.STORAGE_ACCESS_DENIED, f"no usable credentials for {uri}: {error}") from error
+    except _ON_THE_WAY as error:
+        raise TrainerError(Reason.STORAGE_UNAVAILABLE, f"{uri} cannot be reached: {error}") from error
+
+
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of the store's answer."""
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def is_missing(client: "S3Client", bucket: str, error: ClientError) -> bool:
+    """Tell whether the error means that there is no such object; raise BucketNotFound if there is no bucket either.
+
+    The answer to HEAD has no body, so a second HEAD tells bucket from key.
+    """
+    if status_of(error) != _NOT_FOUND:
+        return False
+    try:
+        client.head_bucket(Bucket=bucket)
+    except ClientError as bucket_error:
+        if status_of(bucket_error) == _NOT_FOUND:
+            raise TrainerError(Reason.BUCKET_NOT_FOUND, f"there is no bucket {bucket}") from error
+    return True
+
+
+def _named(error: ClientError, uri: str) -> TrainerError:
+    """Return the error that the owner of the bot can act on."""
+    code = error.response.get("Error", {}).get("Code", "")
+    status = status_of(error)
+    if code == "NoSuchBucket":
+        return TrainerError(Reason.BUCKET_NOT_FOUND, f"there is no bucket for {uri}")
+    if status >= 500 or status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES:
+        return TrainerError(Reason.STORAGE_UNAVAILABLE, f"the store failed on {uri}: {error}")
+    return TrainerError(Reason.STORAGE_ACCESS_DENIED, f"the store refused {uri}: {error}")
