@@ -8,7 +8,7 @@ from typing import Literal
 
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
-from tweetbot_api.spec import BaseModelReference, Generation, S3Encryption, Source, Training
+from tweetbot_api.spec import BaseModelReference, Cleaning, Generation, S3Encryption, Source, Training
 
 
 class S3Location(ApiModel):
@@ -81,6 +81,8 @@ class RunConfig(ApiModel):
     """Where the posts come from."""
     base_model: BaseModelReference
     """The pretrained model."""
+    cleaning: Cleaning = Cleaning()
+    """Which posts are learned from, and what is changed in them."""
     training: Training
     """The recipe; `seed` is always set."""
     generation: Generation

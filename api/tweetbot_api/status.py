@@ -73,7 +73,7 @@ class Run(ApiModel):
 
 
 class HandleCounts(ApiModel):
-    """The rows of the model card's data table for one handle: downloaded = retweets + short + kept."""
+    """The rows of the model card's data table for one handle: downloaded = retweets + short + filtered + kept."""
 
     handle: str
     """The account, lower case, without `@`."""
@@ -84,7 +84,9 @@ class HandleCounts(ApiModel):
     retweets: int
     """Posts of others, passed on."""
     short: int
-    """Posts with fewer than three words of their own."""
+    """Posts with too few words of their own (`spec.cleaning.minWords`)."""
+    filtered: int = 0
+    """Posts left out by `spec.cleaning`'s language and denyTerms."""
     kept: int
     """Posts that the bot learns from."""
 
@@ -98,6 +100,8 @@ class Dataset(ApiModel):
     """Tokens of the kept posts, one copy of each, by the base model's tokenizer."""
     sha256: str
     """Hash of the stored posts."""
+    warning: Annotated[str, StringConstraints(max_length=300)] | None = None
+    """What the owner should know, for example that there is little text."""
 
 
 class Evaluation(ApiModel):

@@ -57,7 +57,7 @@ class TweetBot(ApiModel):
             mode="json",
             by_alias=True,
             exclude_defaults=True,
-            include={"handles", "source", "base_model", "training", "generation", "output", "run_id"},
+            include={"handles", "source", "base_model", "cleaning", "training", "generation", "output", "run_id"},
             exclude={"output": {"s3": {"checksums"}, "hugging_face": {"token_secret"}}},
         )
         return digest(self.metadata.uid, json.dumps(_without_empty(shaping), sort_keys=True))

@@ -66,6 +66,7 @@ def resolve_run(bot: TweetBot, settings: OperatorSettings) -> RunConfig:
         handles=normalize_handles(bot.spec.handles),
         source=bot.spec.source,
         base_model=resolved.base_model,
+        cleaning=bot.spec.cleaning,
         training=bot.recipe,
         generation=bot.spec.generation,
         output=locate_output(bot, settings),

@@ -1,13 +1,15 @@
 """From raw posts to the texts that a bot learns, exactly as huggingtweets does it, with the counts of its card.
 
-Pure: no clock, no files, no settings.
+Pure: no clock, no files. What `spec.cleaning` asks for beyond huggingtweets is in `post_rules`.
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tweetbot_api.spec import Cleaning
 from tweetbot_api.status import HandleCounts
+from tweetbot_trainer.post_rules import PostRules
 from tweetbot_trainer.sources.base import Post
 
 _ENTITIES = (("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
@@ -15,8 +17,6 @@ _LINK_PREFIXES = ("http:", "https:")
 # What is deleted together with a link, in this order: text before it, text behind it.
 _LINK_SURROUNDINGS = ((" ", ""), ("", " "), ("\n", " "), ("\n", ""), ("", ""))
 _SPACES = re.compile(" +")
-_NOT_OWN_WORDS = ("http", "@", "#")
-_LEAST_OWN_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,23 +29,32 @@ class CleanedPosts:
     """The kept texts, in the order of the source."""
 
 
-def clean_posts(handle: str, display_name: str | None, posts: Iterable[Post]) -> CleanedPosts:
-    """Clean one handle's posts and count what falls away."""
-    num_reposts = num_short = 0
+def clean_posts(
+    handle: str, display_name: str | None, posts: Iterable[Post], cleaning: Cleaning | None = None
+) -> CleanedPosts:
+    """Clean one handle's posts and count what falls away; without `cleaning` exactly as huggingtweets does it."""
+    rules = PostRules(cleaning or Cleaning())
+    num_reposts = num_short = num_filtered = 0
     texts: list[str] = []
     for post in posts:
         if post.kind == "repost":
             num_reposts += 1
-        elif is_short(text := clean_text(post.text)):
+            continue
+        cleaned = clean_text(post.text)
+        text = rules.apply_marks(cleaned)
+        if rules.is_short(cleaned) or not text:
             num_short += 1
+        elif rules.leaves_out(cleaned):
+            num_filtered += 1
         else:
             texts.append(text)
     counts = HandleCounts(
         handle=handle,
         display_name=display_name,
-        downloaded=num_reposts + num_short + len(texts),
+        downloaded=num_reposts + num_short + num_filtered + len(texts),
         retweets=num_reposts,
         short=num_short,
+        filtered=num_filtered,
         kept=len(texts),
     )
     return CleanedPosts(counts=counts, texts=texts)
@@ -59,12 +68,6 @@ def clean_text(text: str) -> str:
         for before, behind in _LINK_SURROUNDINGS:
             text = _without_links(text, prefix, before, behind)
     return " ".join(_SPACES.sub(" ", text).split())
-
-
-def is_short(text: str) -> bool:
-    """Tell whether fewer than three words are the author's own: no link, mention or hashtag."""
-    own = [word for word in text.lower().split() if not any(mark in word for mark in _NOT_OWN_WORDS)]
-    return len(own) < _LEAST_OWN_WORDS
 
 
 def _without_links(text: str, prefix: str, before: str, behind: str) -> str:

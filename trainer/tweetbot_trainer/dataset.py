@@ -3,11 +3,12 @@
 Pure: the same posts and seed give the same bytes.
 """
 
+import io
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final, TextIO
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.model import ApiModel
@@ -32,8 +33,6 @@ class DatasetInfo(ApiModel):
     """Size and hash of the stored posts."""
     seed: int
     """Seed of split and shuffling."""
-    warning: str | None = None
-    """What the owner should know."""
     preprocess_url: str | None = None
     """The W&B run of the preparation."""
 
@@ -69,13 +68,19 @@ def num_held_out(num_posts: int, eval_fraction: float) -> int:
 
 def training_text(posts_by_handle: PostsByHandle, epochs: int, seed: int) -> str:
     """Return all epochs as one text: in each, every handle's posts shuffled and repeated to the longest's length."""
+    file = io.StringIO()
+    write_training_text(posts_by_handle, epochs, seed, file)
+    return file.getvalue()
+
+
+def write_training_text(posts_by_handle: PostsByHandle, epochs: int, seed: int, file: TextIO) -> None:
+    """Write the training text without holding it: it is `epochs` times as long as the posts."""
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
     longest = max(num_characters(texts) for texts in posts_by_handle.values())
-    epochs_texts: list[str] = []
+    file.write(END_OF_TEXT)
     for _ in range(epochs):
         for texts in posts_by_handle.values():
-            epochs_texts += _balanced(texts, longest, rng)
-    return join_posts(epochs_texts)
+            file.writelines(text + END_OF_TEXT for text in _balanced(texts, longest, rng))
 
 
 def _balanced(texts: Sequence[str], num_wanted: int, rng: random.Random) -> list[str]:
@@ -124,12 +129,12 @@ def check_enough_text(posts_by_handle: PostsByHandle) -> str | None:
 
     Raises TooLittleText below 6,000 characters, separators counted as huggingtweets counts them.
     """
-    texts = [text for texts in posts_by_handle.values() for text in texts]
-    num_joined = len(END_OF_TEXT.join(texts))
+    num_posts = sum(map(len, posts_by_handle.values()))
+    num_joined = sum(map(num_characters, posts_by_handle.values())) + len(END_OF_TEXT) * max(0, num_posts - 1)
     if num_joined < LEAST_CHARACTERS:
         raise TrainerError(
             Reason.TOO_LITTLE_TEXT,
-            f"{len(texts):,} posts with {num_joined:,} characters are left after cleaning; "
+            f"{num_posts:,} posts with {num_joined:,} characters are left after cleaning; "
             f"at least {LEAST_CHARACTERS:,} characters are needed",
         )
     if num_joined < FEW_CHARACTERS:
@@ -137,14 +142,12 @@ def check_enough_text(posts_by_handle: PostsByHandle) -> str | None:
     return None
 
 
-def posts_to_jsonl(posts_by_handle: PostsByHandle) -> bytes:
-    """Return the kept posts as they are stored, one `{"handle", "text"}` per line."""
-    lines = (
-        json.dumps({"handle": handle, "text": text}, ensure_ascii=False)
-        for handle, texts in posts_by_handle.items()
-        for text in texts
-    )
-    return "".join(f"{line}\n" for line in lines).encode()
+def write_posts(posts_by_handle: PostsByHandle, file: BinaryIO) -> None:
+    """Write the kept posts as they are stored, one `{"handle", "text"}` per line."""
+    for handle, texts in posts_by_handle.items():
+        for text in texts:
+            line = json.dumps({"handle": handle, "text": text}, ensure_ascii=False)
+            file.write(f"{line}\n".encode())
 
 
 def posts_from_jsonl(data: bytes, handles: Iterable[str]) -> dict[str, list[str]]:

@@ -59,6 +59,7 @@ def run_config_of(bot: TweetBot) -> RunConfig:
         handles=normalize_handles(spec.handles),
         source=spec.source,
         base_model=spec.base_model or BaseModelReference(name=DEFAULT_BASE_MODEL),
+        cleaning=spec.cleaning,
         training=bot.recipe,
         generation=spec.generation,
         output=S3Location(

@@ -3,7 +3,6 @@
 Needs no GPU and imports no torch. What is stored already is reported again instead of being worked for twice.
 """
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Dataset, WandbRuns
-from tweetbot_trainer.artifacts import Store
+from tweetbot_trainer.artifacts import Store, file_sha256
 from tweetbot_trainer.base_model import check_block_size, resolve_base_model
 from tweetbot_trainer.cleaning import CleanedPosts, clean_posts
 from tweetbot_trainer.dataset import (
@@ -26,9 +25,10 @@ from tweetbot_trainer.dataset import (
     build_blocks,
     check_enough_text,
     num_characters,
-    posts_to_jsonl,
     split,
     training_text,
+    write_posts,
+    write_training_text,
 )
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
@@ -54,7 +54,7 @@ def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracke
     tokenizer = _load_tokenizer(config, work_dir)
     display_names = _fetch(config, reporter, work_dir)
     cleaned = _clean(config, display_names, reporter, work_dir)
-    info = _store_dataset(config, cleaned, tokenizer, store, tracker.url)
+    info = _store_dataset(config, cleaned, tokenizer, store, tracker.url, work_dir)
     _track_artifacts(config, cleaned, tracker, work_dir)
     tracker.finish()
     reporter.report("Cleaning", 1)
@@ -92,11 +92,11 @@ def _clean(
     reporter.report("Cleaning", 0)
     cleaned = []
     for index, handle in enumerate(config.handles, start=1):
-        posts = clean_posts(handle, display_names[handle], _raw_posts(work_dir, handle))
+        posts = clean_posts(handle, display_names[handle], _raw_posts(work_dir, handle), config.cleaning)
         counts = posts.counts
         logger.info(
-            "posts cleaned handle=%s downloaded=%d retweets=%d short=%d kept=%d",
-            handle, counts.downloaded, counts.retweets, counts.short, counts.kept,
+            "posts cleaned handle=%s downloaded=%d retweets=%d short=%d filtered=%d kept=%d",
+            handle, counts.downloaded, counts.retweets, counts.short, counts.filtered, counts.kept,
         )  # fmt: skip
         cleaned.append(posts)
         reporter.report("Cleaning", 0.5 * index / len(config.handles))
@@ -104,7 +104,12 @@ def _clean(
 
 
 def _store_dataset(
-    config: RunConfig, cleaned: list[CleanedPosts], tokenizer: Tokenizer, store: Store, preprocess_url: str | None
+    config: RunConfig,
+    cleaned: list[CleanedPosts],
+    tokenizer: Tokenizer,
+    store: Store,
+    preprocess_url: str | None,
+    work_dir: Path,
 ) -> DatasetInfo:
     """Store the kept posts, and last what is known of them; refuse what is too little to train on."""
     posts = _by_handle(cleaned)
@@ -113,19 +118,22 @@ def _store_dataset(
         logger.warning("little text: %s", warning)
     num_tokens = sum(_count_tokens(texts, tokenizer) for texts in posts.values())
     _require_one_block(config, posts, num_tokens, tokenizer)
-    data = posts_to_jsonl(posts)
+    path = work_dir / DATASET_POSTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        write_posts(posts, file)
     info = DatasetInfo(
         data=[item.counts for item in cleaned],
         dataset=Dataset(
             characters=sum(map(num_characters, posts.values())),
             tokens=num_tokens,
-            sha256=hashlib.sha256(data).hexdigest(),
+            sha256=file_sha256(path),
+            warning=warning,
         ),
         seed=_seed(config),
-        warning=warning,
         preprocess_url=preprocess_url,
     )
-    store.write_bytes(DATASET_POSTS, data)
+    store.upload(path, DATASET_POSTS)
     store.write_bytes(DATASET_INFO, json.dumps(info.to_wire(), indent=2, ensure_ascii=False).encode())
     logger.info("dataset stored uri=%s tokens=%d", store.uri(DATASET_POSTS), num_tokens)
     return info
@@ -144,24 +152,24 @@ def _require_one_block(config: RunConfig, posts: PostsByHandle, num_tokens: int,
     """Raise TooLittleText if the training text would not fill one block, before a GPU is asked for."""
     training = config.training
     if num_tokens * training.epochs < _PLAINLY_ENOUGH_BLOCKS * training.block_size:
-        text = _training_text(config, posts)
+        text = training_text(_learned(config, posts), training.epochs, _seed(config))
         build_blocks(tokenizer.encode(text, add_special_tokens=False).ids, training.block_size)
 
 
 def _track_artifacts(config: RunConfig, cleaned: list[CleanedPosts], tracker: Tracker, work_dir: Path) -> None:
     """Show raw posts and training text, as huggingtweets names and describes them."""
     name = model_name(config.handles)
-    path = work_dir / "dataset" / f"{name}.txt"
+    path = work_dir / "training-text" / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_training_text(config, _by_handle(cleaned)), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        write_training_text(_learned(config, _by_handle(cleaned)), config.training.epochs, _seed(config), file)
     metadata = {"handles": config.handles, "seed": _seed(config), "epochs": config.training.epochs}
     tracker.log_artifact(f"tweets-{name}", "raw-dataset", work_dir / "raw", {"handles": config.handles})
     tracker.log_artifact(f"dataset-{name}", "train-dataset", path, metadata)
 
 
-def _training_text(config: RunConfig, posts: PostsByHandle) -> str:
-    learned = split(posts, config.training.eval_fraction, _seed(config)).train
-    return training_text(learned, config.training.epochs, _seed(config))
+def _learned(config: RunConfig, posts: PostsByHandle) -> PostsByHandle:
+    return split(posts, config.training.eval_fraction, _seed(config)).train
 
 
 def _by_handle(cleaned: list[CleanedPosts]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.spec import (
     BaseModelReference,
+    Cleaning,
     FileSource,
     Generation,
     HuggingFaceOutput,
@@ -43,6 +44,16 @@ secrets = st.builds(SecretReference, name=names)
 handles = st.lists(matching(r"@?[A-Za-z0-9_]{1,15}"), min_size=1, max_size=3, unique_by=lambda h: h.strip("@").lower())
 files = st.builds(FileSource, uri=names.map(lambda name: f"s3://tweets/{name}/{{handle}}.zip"))
 sources = st.builds(Source, archive=files) | st.builds(Source, files=files)
+marks = st.sampled_from(["keep", "strip", "mask"])
+cleanings = st.builds(
+    Cleaning,
+    min_words=st.integers(0, 50),
+    unspaced_scripts=st.sampled_from(["words", "characters"]),
+    mentions=marks,
+    hashtags=marks,
+    language=optional(st.sampled_from(["en", "ja"])),
+    deny_terms=st.lists(matching(r"\S{1,3}( \S{1,3})?"), max_size=3),
+)
 trainings = st.builds(
     Training,
     epochs=st.integers(1, 50),
@@ -122,6 +133,7 @@ specs = st.builds(
     handles=handles,
     source=sources,
     base_model=optional(st.builds(BaseModelReference, name=names, revision=optional(names))),
+    cleaning=cleanings,
     training=trainings,
     generation=generations,
     resources=optional(resources),
@@ -147,12 +159,13 @@ outcomes = st.builds(
                 downloaded=counts,
                 retweets=counts,
                 short=counts,
+                filtered=counts,
                 kept=counts,
             ),
             max_size=3,
         )
     ),
-    dataset=optional(st.builds(Dataset, characters=counts, tokens=counts, sha256=hashes)),
+    dataset=optional(st.builds(Dataset, characters=counts, tokens=counts, sha256=hashes, warning=optional(texts))),
     evaluation=optional(st.builds(Evaluation, loss=losses, perplexity=losses, base_loss=optional(losses))),
     manifest_sha256=optional(hashes),
     wandb=optional(st.builds(WandbRuns, preprocess_url=optional(addresses), train_url=optional(addresses))),

@@ -26,6 +26,7 @@ OTHER_RUN: dict[str, dict[str, Any]] = {
     "another file": {"source": {"archive": {"uri": "s3://tweets/newer.zip"}}},
     "another kind of source": {"source": {"files": {"uri": "s3://tweets/{handle}.zip"}}},
     "another base model": {"baseModel": {"name": "distilgpt2"}},
+    "other rules of cleaning": {"cleaning": {"mentions": "strip"}},
     "more epochs": {"training": {"epochs": 5}},
     "another prompt": {"generation": {"prompts": ["Today"]}},
     "another bucket": {"output": {"s3": {"bucket": "elsewhere"}}},

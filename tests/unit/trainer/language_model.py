@@ -1,6 +1,7 @@
 """A GPT-2 so small that it trains in seconds, and a dataset for it as the prepare half stores it."""
 
 import hashlib
+import io
 import json
 
 import torch
@@ -10,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from tests.factories import make_sentences
 from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, END_OF_TEXT
 from tweetbot_api.status import Dataset, HandleCounts
-from tweetbot_trainer.dataset import DatasetInfo, posts_to_jsonl
+from tweetbot_trainer.dataset import DatasetInfo, write_posts
 
 CONTEXT = 128
 
@@ -41,7 +42,9 @@ def save_tiny_gpt2(folder, *, separator=END_OF_TEXT, dropout=0.0, layers=2, seed
 
 def store_dataset(store, posts_by_handle, *, preprocess_url=None, display_names=None):
     """Put the posts into the store as the prepare half does."""
-    data = posts_to_jsonl(posts_by_handle)
+    file = io.BytesIO()
+    write_posts(posts_by_handle, file)
+    data = file.getvalue()
     info = DatasetInfo(
         data=[
             HandleCounts(

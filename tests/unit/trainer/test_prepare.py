@@ -79,7 +79,7 @@ def test_kept_posts_and_their_facts_are_stored_for_the_train_half(store, tmp_pat
     assert sum(map(len, make_sentences(382))) == info.dataset.characters
     assert info.dataset.characters / 10 < info.dataset.tokens < info.dataset.characters
     assert (7, outcome.data, outcome.dataset) == (info.seed, info.data, info.dataset)
-    assert "only" in info.warning
+    assert "only" in info.dataset.warning
 
 
 def test_a_dataset_that_is_stored_is_reported_without_being_fetched_again(store, tmp_path, model):
@@ -159,4 +159,4 @@ def test_a_base_model_that_does_not_exist_is_found_out_first(store, tmp_path):
 def test_the_dataset_facts_are_plain_json(store, tmp_path, model):
     run(archive_config(tmp_path, model), store, tmp_path)
     facts = json.loads(store.read_bytes("dataset/dataset.json"))
-    assert {"data", "dataset", "seed", "warning"} == facts.keys()
+    assert {"data", "dataset", "seed"} == facts.keys()
