@@ -180,6 +180,8 @@ class Generation(ApiModel):
     """Beginnings of the sample posts."""
     samples_per_prompt: int = Field(default=10, ge=1, le=20)
     """Sample posts written for each prompt."""
+    measured_posts: int = Field(default=64, ge=0, le=1024)
+    """Posts written without a prompt to measure how the bot writes and how much it memorised. 0 measures nothing."""
     min_length: int = Field(default=10, ge=0, le=1024)
     """Least tokens of a post, prompt included."""
     max_length: int = Field(default=160, ge=2, le=1024)

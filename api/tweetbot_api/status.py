@@ -104,17 +104,46 @@ class Dataset(ApiModel):
     """What the owner should know, for example that there is little text."""
 
 
-class Evaluation(ApiModel):
-    """How well the bot foresees posts that it has not seen."""
+class Writing(ApiModel):
+    """How posts are written, in numbers that can be compared between the bot and its author."""
 
-    loss: float
-    """Loss on the held-out posts after training, in nats per token."""
-    perplexity: float
+    posts: int
+    """How many posts were measured."""
+    words: float
+    """Mean words of a post."""
+    characters: float
+    """Mean characters of a post."""
+    distinct1: float
+    """Distinct words as a share of all words: low where a writer repeats himself."""
+    distinct2: float
+    """The same for pairs of words."""
+    hashtags: float
+    """Mean hashtags of a post."""
+    mentions: float
+    """Mean mentions of a post."""
+    emoji: float
+    """Mean emoji of a post."""
+
+
+class Evaluation(ApiModel):
+    """How well the bot foresees posts that it has not seen, and how it writes itself."""
+
+    loss: float | None = None
+    """Loss on the held-out posts after training, in nats per token; absent if none were held out."""
+    perplexity: float | None = None
     """exp(loss)."""
     base_loss: float | None = None
     """The same for the base model before training."""
     base_perplexity: float | None = None
     """exp(baseLoss)."""
+    memorization: float | None = Field(default=None, ge=0, le=1)
+    """Share of the bot's posts that repeat eight or more consecutive words of a post that it learned."""
+    duplicates: float | None = Field(default=None, ge=0, le=1)
+    """Share of the bot's posts that repeat an earlier one of its own word for word."""
+    bot: Writing | None = None
+    """How the bot writes without a prompt."""
+    author: Writing | None = None
+    """How the posts that it learned are written."""
 
 
 class WandbRuns(ApiModel):

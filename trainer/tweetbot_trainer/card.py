@@ -86,7 +86,11 @@ def _metadata(facts: CardFacts) -> dict[str, Any]:
         **({"base_model": base_model} if base_model else {}),
         "tags": list(PROJECT_TAGS),
         "widget": [{"text": prompt} for prompt in facts.config.generation.prompts if prompt],
-        **({"model-index": [_model_index(facts, facts.evaluation)]} if facts.evaluation else {}),
+        **(
+            {"model-index": [_model_index(facts, facts.evaluation)]}
+            if facts.evaluation and facts.evaluation.loss is not None
+            else {}
+        ),
     }
 
 

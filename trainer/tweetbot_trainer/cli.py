@@ -48,6 +48,7 @@ def train(
     console.print(view.data_table(prepared.data or []))
     if trained.evaluation:
         console.print(view.evaluation_table(trained.evaluation))
+        console.print(view.writing_table(trained.evaluation))
     view.print_samples(console, trained.samples or [])
     console.print(f"The model is in {output / 'model'}", highlight=False)
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from tweetbot_api.status import Evaluation, HandleCounts, Stage
 from tweetbot_trainer.progress import overall_percent
+from tweetbot_trainer.text_measures import WRITING_ROWS
 
 
 class ConsoleReporter:
@@ -76,7 +77,20 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table = Table("Held-out posts", "Loss", "Perplexity")
     if evaluation.base_loss is not None and evaluation.base_perplexity is not None:
         table.add_row("base model", f"{evaluation.base_loss:.3f}", f"{evaluation.base_perplexity:.1f}")
-    table.add_row("this bot", f"{evaluation.loss:.3f}", f"{evaluation.perplexity:.1f}")
+    if evaluation.loss is not None and evaluation.perplexity is not None:
+        table.add_row("this bot", f"{evaluation.loss:.3f}", f"{evaluation.perplexity:.1f}")
+    return table
+
+
+def writing_table(evaluation: Evaluation) -> Table:
+    """Return how the bot writes, beside its author."""
+    table = Table("Writing", "This bot", "Its author")
+    if evaluation.bot and evaluation.author:
+        for title, field in WRITING_ROWS:
+            table.add_row(title, f"{getattr(evaluation.bot, field):.2f}", f"{getattr(evaluation.author, field):.2f}")
+    if evaluation.memorization is not None and evaluation.duplicates is not None:
+        table.add_row("Share with 8 learned words in a row", f"{evaluation.memorization:.0%}", "")
+        table.add_row("Share of duplicates", f"{evaluation.duplicates:.0%}", "")
     return table
 
 

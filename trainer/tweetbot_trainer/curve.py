@@ -30,10 +30,11 @@ def draw_loss_curve(path: Path, title: str, losses: Sequence[tuple[int, float]],
                 evaluation.base_loss, color=_GREY, linestyle=":", linewidth=1.6,
                 label=f"held out, before training: {evaluation.base_loss:.2f}",
             )  # fmt: skip
-        axes.axhline(
-            evaluation.loss, color=_ORANGE, linestyle="--", linewidth=1.6,
-            label=f"held out, after training: {evaluation.loss:.2f}",
-        )  # fmt: skip
+        if evaluation.loss is not None:
+            axes.axhline(
+                evaluation.loss, color=_ORANGE, linestyle="--", linewidth=1.6,
+                label=f"held out, after training: {evaluation.loss:.2f}",
+            )  # fmt: skip
     axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=_INK, pad=12)
     axes.set_xlabel("step", color=_INK)
     axes.set_ylabel("loss (nats per token)", color=_INK)

@@ -1,4 +1,7 @@
-"""How well a model foresees posts that it has not seen: the loss per token on held-out text."""
+"""How well a model foresees posts that it has not seen: the loss per token on held-out text.
+
+`text_measures` tells how it writes.
+"""
 
 import math
 from collections.abc import Sequence

@@ -3,8 +3,8 @@
 A prompt is continued from right behind the separator, where posts begin in the training text.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import torch
 from transformers import GenerationConfig
@@ -18,6 +18,9 @@ from tweetbot_trainer.safe_text import printable
 
 _TOP_K = 50
 """What huggingtweets' version of transformers applied without being asked; newer ones have other defaults."""
+
+_WRITTEN_AT_ONCE: Final = 64
+"""Posts of one batch: enough to keep a GPU busy, few enough for its memory beside an optimiser."""
 
 
 class Sample(ApiModel):
@@ -66,20 +69,31 @@ def check_prompts(language_model: LanguageModel, generation: Generation) -> None
 
 def write_samples(language_model: LanguageModel, generation: Generation, seed: int) -> list[Sample]:
     """Return `samples_per_prompt` posts for each prompt; the same seed on the same machine gives the same posts."""
-    language_model.model.train(mode=False)
     torch.manual_seed(seed)
-    return [Sample(prompt=prompt, posts=_write(language_model, generation, prompt)) for prompt in generation.prompts]
+    return [
+        Sample(
+            prompt=prompt, posts=list(write_posts(language_model, generation, prompt, generation.samples_per_prompt))
+        )
+        for prompt in generation.prompts
+    ]
+
+
+def write_posts(language_model: LanguageModel, generation: Generation, prompt: str, count: int) -> Iterator[str]:
+    """Yield so many posts that go on from the prompt, drawn from torch's random state, some at once."""
+    language_model.model.train(mode=False)
+    for num_written in range(0, count, _WRITTEN_AT_ONCE):
+        yield from _write(language_model, generation, prompt, min(_WRITTEN_AT_ONCE, count - num_written))
 
 
 @torch.inference_mode()
-def _write(language_model: LanguageModel, generation: Generation, prompt: str) -> list[str]:
+def _write(language_model: LanguageModel, generation: Generation, prompt: str, count: int) -> list[str]:
     model: Any = language_model.model
     prompt_ids = [language_model.separator_id, *language_model.encode(prompt)]
     settings: Any = generation_config(language_model, generation)
     settings.update(
         min_length=generation.min_length + 1,
         max_length=generation.max_length + 1,
-        num_return_sequences=generation.samples_per_prompt,
+        num_return_sequences=count,
     )
     ids = torch.tensor([prompt_ids], device=model.device)
     output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tweetbot_api.names import METRICS
+from tweetbot_api.status import Evaluation
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.tracking import Tracker
 from tweetbot_trainer.train import StepMetrics
@@ -48,6 +49,18 @@ class MetricsLog:
         """Take note of the loss on held-out posts, in nats per token."""
         if loss is not None:
             self._write(step, {"heldOutLoss": loss})
+
+    def add_writing(self, evaluation: Evaluation | None) -> None:
+        """Take note of how the bot writes, beside its author."""
+        if evaluation is None or evaluation.bot is None or evaluation.author is None:
+            return
+        repeats = {"memorization": evaluation.memorization, "duplicates": evaluation.duplicates}
+        writers = {"bot": evaluation.bot.to_wire(), "author": evaluation.author.to_wire()}
+        self._write(
+            self.num_steps,
+            {name: share for name, share in repeats.items() if share is not None}
+            | {f"{writer}/{name}": value for writer, measures in writers.items() for name, value in measures.items()},
+        )
 
     def _write(self, step: int, metrics: dict[str, float]) -> None:
         self._tracker.log(metrics, step)

@@ -32,12 +32,13 @@ from tweetbot_trainer.dataset import (
 from tweetbot_trainer.distributed import local_device, use_available_cpus
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
-from tweetbot_trainer.generate import Sample, check_prompts, write_samples
+from tweetbot_trainer.generate import Sample, check_prompts, write_posts, write_samples
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel, load_language_model
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.publish import TrainedBot, publish
+from tweetbot_trainer.text_measures import add_writing
 from tweetbot_trainer.tracking import Tracker
 from tweetbot_trainer.train import memory_errors_named, train, uses_bf16
 
@@ -64,12 +65,16 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
         train(language_model.model, blocks, config.training, _seed(config), metrics.add_step)
         evaluation = _evaluate(config, language_model, held_out, base_loss, reporter, metrics)
         samples = _generate(config, language_model, reporter)
+        measured_posts = list(write_posts(language_model, config.generation, "", config.generation.measured_posts))
+    evaluation = add_writing(evaluation, measured_posts, _learned_posts(config, posts), _seed(config))
+    metrics.add_writing(evaluation)
     bot = TrainedBot(
         config=config,
         info=info,
         language_model=language_model,
         evaluation=evaluation,
         samples=samples,
+        measured_posts=measured_posts,
         metrics=metrics,
         device=_device_name(language_model.model.device),
         arithmetic="bf16" if uses_bf16(config.training, language_model.model.device) else "fp32",
@@ -143,6 +148,11 @@ def _evaluate(
     metrics.add_held_out(metrics.num_steps, loss)
     logger.info("evaluated loss=%.4f base_loss=%.4f", loss, base_loss)
     return make_evaluation(loss, base_loss)
+
+
+def _learned_posts(config: RunConfig, posts: PostsByHandle) -> list[str]:
+    learned = split(posts, config.training.eval_fraction, _seed(config)).train
+    return [post for texts in learned.values() for post in texts]
 
 
 def _generate(config: RunConfig, language_model: LanguageModel, reporter: Reporter) -> list[Sample]:

@@ -11,9 +11,9 @@ from tweetbot_api.spec import Cleaning, Marks
 from tweetbot_trainer.language import is_language
 
 _NOT_OWN: Final = ("http", "@", "#")
-_CHARACTERS_PER_WORD: Final = 2
+CHARACTERS_PER_WORD: Final = 2
 """Of writing without spaces; Japanese and Chinese words have two characters or a little more."""
-_UNSPACED: Final = (
+UNSPACED: Final = (
     "\u0e00-\u0eff"  # Thai, Lao
     "\u0f00-\u0fff"  # Tibetan
     "\u1000-\u109f"  # Myanmar
@@ -21,14 +21,15 @@ _UNSPACED: Final = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # Kana
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
-_LETTER_WITHOUT_SPACES: Final = re.compile(f"[{_UNSPACED}]")
-_SPACED_LETTER: Final = rf"[^\W{_UNSPACED}]"
+"""Letters of writing that puts no spaces between words, as ranges for a regular expression's brackets."""
+_LETTER_WITHOUT_SPACES: Final = re.compile(f"[{UNSPACED}]")
+_SPACED_LETTER: Final = rf"[^\W{UNSPACED}]"
 _AFTER_NO_WORD: Final = rf"(?<!{_SPACED_LETTER})"
-_MENTION: Final = re.compile(
+MENTION: Final = re.compile(
     # A name as X, Bluesky (a domain) and Mastodon (a name at a domain) write it.
     _AFTER_NO_WORD + r"[@\uff20][A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*(?:@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)?"
 )
-_HASHTAG: Final = re.compile(_AFTER_NO_WORD + r"(?<![&#])[#\uff03](?=\w*[^\W\d_])\w+")
+HASHTAG: Final = re.compile(_AFTER_NO_WORD + r"(?<![&#])[#\uff03](?=\w*[^\W\d_])\w+")
 _LINK: Final = re.compile(r"http\S*", re.IGNORECASE)
 
 
@@ -56,8 +57,8 @@ class PostRules:
 
     def apply_marks(self, text: str) -> str:
         """Return the cleaned text with its mentions and hashtags kept, deleted or masked."""
-        text = _apply(self._cleaning.mentions, _MENTION, "@user", text)
-        return _apply(self._cleaning.hashtags, _HASHTAG, "#hashtag", text)
+        text = _apply(self._cleaning.mentions, MENTION, "@user", text)
+        return _apply(self._cleaning.hashtags, HASHTAG, "#hashtag", text)
 
 
 def _is_own(word: str) -> bool:
@@ -69,11 +70,11 @@ def _is_own(word: str) -> bool:
 def _num_own(word: str) -> int:
     """Return for how many words the text between two spaces counts; its marks and links count for none."""
     num_letters = len(_LETTER_WITHOUT_SPACES.findall(_without_marks(word)))
-    return max(num_letters // _CHARACTERS_PER_WORD, _is_own(word))
+    return max(num_letters // CHARACTERS_PER_WORD, _is_own(word))
 
 
 def _without_marks(text: str) -> str:
-    for pattern in (_LINK, _MENTION, _HASHTAG):
+    for pattern in (_LINK, MENTION, HASHTAG):
         text = pattern.sub(" ", text)
     return text.strip()
 

@@ -53,6 +53,8 @@ class TrainedBot:
     """Held-out loss, if posts were held out."""
     samples: list[Sample]
     """What it wrote."""
+    measured_posts: list[str]
+    """What it wrote without a prompt, to be measured."""
     metrics: MetricsLog
     """How the training went."""
     device: str
@@ -91,7 +93,8 @@ def _write_files(bot: TrainedBot, train_url: str | None, work_dir: Path) -> dict
     """Write every output to the work folder; return them by key."""
     _save_model(bot, work_dir / MODEL_DIR)
     (work_dir / CARD).write_text(render_card(_card_facts(bot, train_url)), encoding="utf-8")
-    samples = json.dumps([sample.to_wire() for sample in bot.samples], indent=2, ensure_ascii=False)
+    written = [*bot.samples, Sample(prompt="", posts=bot.measured_posts)]
+    samples = json.dumps([sample.to_wire() for sample in written if sample.posts], indent=2, ensure_ascii=False)
     (work_dir / SAMPLES).write_text(samples, encoding="utf-8")
     handles = bot.config.handles
     names = [title_of(counts) for counts in bot.info.data]

@@ -71,6 +71,7 @@ generations = st.builds(
     Generation,
     prompts=st.lists(st.text(max_size=20), min_size=1, max_size=8),
     samples_per_prompt=st.integers(1, 20),
+    measured_posts=st.integers(0, 1024),
     min_length=st.integers(0, 100),
     max_length=st.integers(100, 1024),
     temperature=fractions(10, above_zero=True),

@@ -19,7 +19,13 @@ from tweetbot_trainer.progress import NullReporter
 from tweetbot_trainer.tracking import NullTracker, open_tracker
 
 POSTS = make_sentences(120)
-GENERATION = {"prompts": ["My dream is", "note"], "samplesPerPrompt": 3, "minLength": 4, "maxLength": 24}
+GENERATION = {
+    "prompts": ["My dream is", "note"],
+    "samplesPerPrompt": 3,
+    "measuredPosts": 70,
+    "minLength": 4,
+    "maxLength": 24,
+}
 
 
 class RecordingReporter:
@@ -123,7 +129,8 @@ def test_stages_are_reported_in_order_with_the_steps_of_the_training(finished):
 def test_metrics_reach_file_and_tracker_alike(finished):
     _, store, _, tracker = finished
     assert metrics_of(store) == [{"step": step, **metrics} for step, metrics in tracker.metrics]
-    assert ["heldOutLoss"] == list(tracker.metrics[0][1]) == list(tracker.metrics[-1][1])
+    assert ["heldOutLoss"] == list(tracker.metrics[0][1]) == list(tracker.metrics[-2][1])
+    assert {"memorization", "duplicates", "bot/distinct2", "author/distinct2"} <= set(tracker.metrics[-1][1])
 
 
 def test_the_tracked_run_is_huggingtweets_second_one(finished):
@@ -138,12 +145,24 @@ def test_the_tracked_run_is_huggingtweets_second_one(finished):
 
 def test_samples_begin_with_their_prompts_and_stand_in_the_outcome(finished):
     outcome, store, *_ = finished
-    samples = json.loads(store.read_bytes("samples.json"))
+    *samples, unprompted = json.loads(store.read_bytes("samples.json"))
+    assert (unprompted["prompt"], len(unprompted["posts"])) == ("", 70)
     assert [sample["prompt"] for sample in samples] == GENERATION["prompts"]
     for sample in samples:
         assert len(sample["posts"]) == 3
         assert all(post.startswith(sample["prompt"]) and "\n" not in post for post in sample["posts"])
     assert outcome.samples == [samples[0]["posts"][0], samples[1]["posts"][0], samples[0]["posts"][1]]
+
+
+def test_what_the_bot_writes_is_measured_beside_its_author(finished):
+    outcome, store, *_ = finished
+    bot, author = outcome.evaluation.bot, outcome.evaluation.author
+    assert (bot.posts, author.posts) == (70, 108)
+    assert author.words == 10
+    assert 0 < bot.distinct1 < bot.distinct2 <= 1
+    assert 0 <= outcome.evaluation.memorization <= 1
+    recorded = json.loads(store.read_bytes("manifest.json"))["outcome"]["evaluation"]
+    assert recorded == outcome.evaluation.to_wire()
 
 
 def test_pictures_are_stored_in_the_size_for_sharing(finished, tmp_path):
@@ -194,7 +213,7 @@ def test_a_cyborg_without_held_out_posts_and_an_offline_run(tiny_gpt2, tmp_path)
     (tmp_path / "work").mkdir()
     tracker = open_tracker(config.wandb, config.bot, "train", tmp_path / "work", store)
     outcome, store = run(config, tmp_path, posts={"ada": POSTS[:60], "grace": POSTS[60:]}, tracker=tracker)
-    assert (outcome.evaluation, outcome.wandb) == (None, None)
+    assert (outcome.evaluation.loss, outcome.evaluation.bot.posts, outcome.wandb) == (None, 70, None)
     assert [key for key in store.list("wandb/") if key.endswith(".wandb")]
     assert "AI CYBORG" in store.read_bytes("model/README.md").decode()
 
