@@ -33,6 +33,7 @@ SecretName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
 ]
 Uri = Annotated[str, StringConstraints(pattern=r"^(s3|file)://[^\s]+$", max_length=1024)]
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$", max_length=253)]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=63)]
@@ -41,11 +42,12 @@ Prompt = Annotated[str, StringConstraints(max_length=280)]
 DenyTerm = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 
 ONE_SOURCE = "give exactly one source: archive or files"
+_SOURCES = ("archive", "files")
 LENGTHS_IN_ORDER = "minLength must not be larger than maxLength"
 HANDLES_DIFFER = "handles must differ from each other; remove the repeated one"
 KEY_NEEDS_KMS = "kmsKeyID is for algorithm aws:kms; set algorithm: aws:kms, or remove kmsKeyID"
 ONE_FILE_PER_HANDLE = (
-    "with several handles the source's uri must contain {handle}, for example s3://tweets/{handle}.zip"
+    "with several handles the archive's uri must contain {handle}, for example s3://tweets/{handle}.zip"
 )
 
 
@@ -70,36 +72,74 @@ class SecretReference(ApiModel):
     """Name of a Secret in the namespace of the TweetBot. The operator never reads it: only the pod does."""
 
 
-class FileSource(ApiModel):
-    """Where one kind of file with posts lies."""
+class ArchiveSource(ApiModel):
+    """Where the archive lies that the network gave the account's owner."""
+
+    uri: Uri
+    """Address of the archive: `s3://bucket/key`, or `file:///path` for the command line. `{handle}` in it is replaced
+    by each handle, so that several handles can have one each. Example: `s3://tweets/{handle}.zip`."""
+
+
+class Columns(ApiModel):
+    """Which column, or which field of a JSON object (`user.name` for a nested one), holds what."""
+
+    text: ColumnName
+    """The post's text."""
+    id: ColumnName | None = None
+    """The post's identifier; a post that stands in the files twice is counted once. Without it, none is a repeat."""
+    handle: ColumnName | None = None
+    """The author's handle; posts of others are left out. Without it, every post is taken for the handle's own."""
+    created_at: ColumnName | None = None
+    """When it was posted."""
+    lang: ColumnName | None = None
+    """The language's code."""
+    repost: ColumnName | None = None
+    """Whether it repeats another's post: `true`, `t`, `1` or `yes`. Without it, a text that begins with `RT @name:`
+    tells."""
+
+
+class FilesSource(ApiModel):
+    """Where files with posts lie, and how to read one whose shape is not known."""
 
     uri: Uri
     """Address of the file: `s3://bucket/key`, or `file:///path` for the command line. `{handle}` in it is replaced by
-    each handle, so that several handles can have a file each. Example: `s3://tweets/{handle}.zip`."""
+    each handle. Example: `s3://tweets/{handle}.jsonl`."""
+    also: list[Uri] | None = Field(default=None, max_length=16)
+    """More files of the same accounts, of any shape. Posts are read in the order of the files; one with the
+    identifier of an earlier one is left out."""
+    columns: Columns | None = None
+    """The columns to read. Without it, the shape is detected (`docs/sources.md` lists the known ones)."""
 
 
 class Source(ApiModel):
     """Where the posts come from: exactly one of the fields."""
 
-    archive: FileSource | None = None
-    """The account owner's own data archive, the zip file that X sends on request (old and new layouts)."""
-    files: FileSource | None = None
-    """JSON lines: one JSON string, or one object with `text` or `full_text`, per line."""
+    archive: ArchiveSource | None = None
+    """The account owner's own archive, as the network gives it: the zip file from X (old and new layouts), or the
+    archive or `outbox.json` from Mastodon."""
+    files: FilesSource | None = None
+    """Files of posts as tools leave them (twarc, snscrape, academictwitteR, well-known datasets), CSV, JSON lines or
+    Parquet with a column of texts, or plain text with one post per line."""
 
     model_config = cel_rules(
-        ("[has(self.archive), has(self.files)].filter(given, given).size() == 1", ONE_SOURCE),
+        (f"[{', '.join(f'has(self.{name})' for name in _SOURCES)}].filter(given, given).size() == 1", ONE_SOURCE),
     )
 
     @property
-    def chosen(self) -> FileSource:
-        """The source that is given."""
-        chosen = self.archive or self.files
-        assert chosen, ONE_SOURCE  # noqa: S101 - the validator below has seen to it
-        return chosen
+    def kind(self) -> str:
+        """The name of the source that is given."""
+        return next(name for name in _SOURCES if getattr(self, name) is not None)
+
+    @property
+    def uris(self) -> list[str]:
+        """The addresses of the source's files; none if it is read over the network."""
+        if self.archive:
+            return [self.archive.uri]
+        return [self.files.uri, *(self.files.also or ())] if self.files else []
 
     @model_validator(mode="after")
     def _has_exactly_one(self) -> Self:
-        if (self.archive is None) == (self.files is None):
+        if sum(getattr(self, name) is not None for name in _SOURCES) != 1:
             raise ValueError(ONE_SOURCE)
         return self
 
@@ -352,10 +392,7 @@ class TweetBotSpec(ApiModel):
             HANDLES_DIFFER,
         ),
         (
-            (
-                "self.handles.size() == 1 || (has(self.source.archive) ? self.source.archive.uri : "
-                "has(self.source.files) ? self.source.files.uri : '{handle}').contains('{handle}')"
-            ),
+            ("self.handles.size() == 1 || !has(self.source.archive) || self.source.archive.uri.contains('{handle}')"),
             ONE_FILE_PER_HANDLE,
         ),
     )
@@ -364,6 +401,6 @@ class TweetBotSpec(ApiModel):
     def _names_each_handle_once(self) -> Self:
         if len(normalize_handles(self.handles)) < len(self.handles):
             raise ValueError(HANDLES_DIFFER)
-        if len(self.handles) > 1 and "{handle}" not in self.source.chosen.uri:
+        if len(self.handles) > 1 and self.source.archive and "{handle}" not in self.source.archive.uri:
             raise ValueError(ONE_FILE_PER_HANDLE)
         return self

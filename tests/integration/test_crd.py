@@ -17,7 +17,7 @@ REFUSED = {
     ),
     "no source": ({"source": {}}, "give exactly one source"),
     "a repeated handle": ({"handles": ["Ann", "@ann"], "source": S3}, "handles must differ from each other"),
-    "one file for two handles": ({"handles": ["ann", "ben"]}, "the source's uri must contain {handle}"),
+    "one file for two handles": ({"handles": ["ann", "ben"]}, "the archive's uri must contain {handle}"),
     "four handles": ({"handles": ["a", "b", "c", "d"], "source": S3}, "Too many"),
     "a handle that X does not allow": ({"handles": ["not a handle"]}, "spec.handles[0]"),
     "a KMS key without KMS": (

@@ -183,7 +183,7 @@ def _raw_file(work_dir: Path, handle: str) -> Path:
 def _raw_posts(work_dir: Path, handle: str) -> Iterator[Post]:
     with _raw_file(work_dir, handle).open(encoding="utf-8") as file:
         for line in file:
-            yield Post(handle=handle, **json.loads(line))
+            yield Post(handle=handle, source="raw", **json.loads(line))
 
 
 def _tracked_config(config: RunConfig) -> dict[str, object]:

@@ -24,12 +24,15 @@ def validate(bot: TweetBot, settings: OperatorSettings) -> Verdict | None:
 
 
 def _check_source(bot: TweetBot, _: Resolved) -> str | None:
-    field = f"spec.source.{'archive' if bot.spec.source.archive else 'files'}.uri"
-    uri = bot.spec.source.chosen.uri
-    if uri.startswith(_LOCAL):
-        return f"{field}: a pod cannot read {uri}, a file of your machine; upload it and give its s3:// address"
-    bucket, _slash, key = uri.removeprefix(_S3).partition("/")
-    return None if bucket and key else f"{field}: {uri} lacks a bucket or a key; write s3://bucket/key"
+    source = bot.spec.source
+    for index, uri in enumerate(source.uris):
+        field = f"spec.source.{source.kind}.{f'also[{index - 1}]' if index else 'uri'}"
+        if uri.startswith(_LOCAL):
+            return f"{field}: a pod cannot read {uri}, a file of your machine; upload it and give its s3:// address"
+        bucket, _slash, key = uri.removeprefix(_S3).partition("/")
+        if not (bucket and key):
+            return f"{field}: {uri} lacks a bucket or a key; write s3://bucket/key"
+    return None
 
 
 def _check_base_model(_: TweetBot, resolved: Resolved) -> str | None:

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.spec import (
+    ArchiveSource,
     BaseModelReference,
     Cleaning,
-    FileSource,
+    Columns,
+    FilesSource,
     Generation,
     HuggingFaceOutput,
     Output,
@@ -42,8 +44,10 @@ names = matching(r"[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?")
 quantities = matching(r"[0-9]{1,6}(m|Mi|Gi)?")
 secrets = st.builds(SecretReference, name=names)
 handles = st.lists(matching(r"@?[A-Za-z0-9_]{1,15}"), min_size=1, max_size=3, unique_by=lambda h: h.strip("@").lower())
-files = st.builds(FileSource, uri=names.map(lambda name: f"s3://tweets/{name}/{{handle}}.zip"))
-sources = st.builds(Source, archive=files) | st.builds(Source, files=files)
+uris = names.map(lambda name: f"s3://tweets/{name}/{{handle}}.zip")
+columns = st.builds(Columns, text=names, id=optional(names), handle=optional(names), repost=optional(names))
+files = st.builds(FilesSource, uri=uris, also=optional(st.lists(uris, max_size=16)), columns=optional(columns))
+sources = st.builds(Source, archive=st.builds(ArchiveSource, uri=uris)) | st.builds(Source, files=files)
 marks = st.sampled_from(["keep", "strip", "mask"])
 cleanings = st.builds(
     Cleaning,

@@ -13,6 +13,11 @@ CASES = {
         "spec.source.archive.uri",
     ),
     "lines of one's own machine": ({"source": {"files": {"uri": "file:///ann.jsonl"}}}, {}, "spec.source.files.uri"),
+    "one more file without a key": (
+        {"source": {"files": {"uri": "s3://tweets/a.csv", "also": ["s3://tweets"]}}},
+        {},
+        "spec.source.files.also[0]",
+    ),
     "an address without a key": ({"source": {"archive": {"uri": "s3://tweets"}}}, {}, "write s3://bucket/key"),
     "a model of one's own machine": ({"baseModel": {"name": "file:///gpt2"}}, {}, "spec.baseModel.name"),
     "a mirror without a prefix": ({"baseModel": {"name": "s3://models"}}, {}, "write s3://bucket/prefix"),

@@ -73,4 +73,4 @@ def test_a_post_of_many_half_links_is_cleaned_in_linear_time():
 
 
 def post(text, kind="original"):
-    return Post(id="1", handle="me", text=text, kind=kind)
+    return Post(id="1", handle="me", text=text, kind=kind, source="test")

@@ -45,7 +45,9 @@ def test_the_same_posts_are_kept_with_the_same_texts_as_by_huggingtweets_rules()
     rng = random.Random(20261123)
     raw = [make_post(rng) for _ in range(NUM_POSTS)]
     posts = [
-        Post(id=str(number), handle="me", text=text, kind="repost" if is_repost_text(text) else "original")
+        Post(
+            handle="me", text=text, kind="repost" if is_repost_text(text) else "original", source="test", id=str(number)
+        )
         for number, text in enumerate(raw)
     ]
     want = [text for text in map(kept_text, raw) if text is not None]

@@ -9,7 +9,7 @@ from tweetbot_trainer.sources.base import Post
 
 def texts_kept(raw, **cleaning):
     """Return which of the raw texts are kept, and how many were short and filtered."""
-    posts = [Post(id="1", handle="me", text=text) for text in raw]
+    posts = [Post(id="1", handle="me", text=text, source="test") for text in raw]
     cleaned = clean_posts("me", None, posts, Cleaning(**cleaning))
     return cleaned.texts, cleaned.counts.short, cleaned.counts.filtered
 

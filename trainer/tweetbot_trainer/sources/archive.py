@@ -142,6 +142,7 @@ def _post(item: Mapping[str, Any], handle: str, number: int, notes: _Notes) -> P
         text=_in_full(text, created_at, notes),
         created_at=created_at,
         kind=_kind(tweet, text),
+        source="x-archive",
     )
 
 

@@ -15,8 +15,8 @@ _REPOST = re.compile(r"RT @\w+:")
 class Post:
     """One post as the source holds it, before cleaning."""
 
-    id: str
-    """Identifier in the source; a line number where it has none."""
+    id: str | None
+    """Identifier in the source; None where it has none, or a spreadsheet has rounded it."""
     handle: str
     """The account whose timeline it stands in."""
     text: str
@@ -25,6 +25,12 @@ class Post:
     """When it was posted, if the source tells."""
     kind: PostKind = "original"
     """A repost is another's words and is not learned from."""
+    lang: str | None = None
+    """Code of the language, if the source tells."""
+    source: str
+    """Where it was read: the shape of a file (`x-archive`, `twarc2`) or an API (`x-api`, `bluesky`)."""
+    first_version: str | None = None
+    """Identifier of the first version of a post that was edited. Of all versions only the last one counts."""
 
 
 class Source(Protocol):

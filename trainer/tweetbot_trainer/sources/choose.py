@@ -17,7 +17,6 @@ def open_source(wanted: spec.Source, handles: Sequence[str], location: S3Locatio
     The location says how the S3 store is reached.
     """
     files = {
-        handle: fetch_uri(wanted.chosen.uri.replace("{handle}", handle), folder / handle, location)
-        for handle in handles
+        handle: fetch_uri(wanted.uris[0].replace("{handle}", handle), folder / handle, location) for handle in handles
     }
     return ArchiveSource(files) if wanted.archive else JsonlSource(files)

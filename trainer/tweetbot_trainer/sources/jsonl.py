@@ -60,7 +60,7 @@ def _post(line: bytes, handle: str, place: str, number: int) -> Post:
     if not isinstance(text, str):
         raise _unreadable(place, "is neither a JSON string nor an object with text or full_text")
     text = well_formed(text)
-    return Post(id=str(fields.get("id") or number), handle=handle, text=text, kind=_kind(fields, text))
+    return Post(id=str(fields.get("id") or number), handle=handle, text=text, kind=_kind(fields, text), source="jsonl")
 
 
 def _kind(fields: Mapping[str, object], text: str) -> PostKind:
