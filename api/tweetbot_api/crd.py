@@ -116,10 +116,16 @@ def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
             result[key] = " ".join(value.split())
         elif key == "default" and isinstance(value, dict):
             # The apiserver refuses a null where a type stands; kubectl hides that by dropping it.
-            result[key] = {name: item for name, item in value.items() if item is not None}
+            result[key] = _without_nulls(value)
         elif key not in _DROPPED_KEYS and not (key == "default" and value is None):
             result[key] = value
     return result
+
+
+def _without_nulls(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_nulls(item) for name, item in value.items() if item is not None}
 
 
 def _resolve(schema: Schema, definitions: dict[str, Schema]) -> Schema:

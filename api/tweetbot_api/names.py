@@ -47,6 +47,18 @@ ENV_S3_SECRET_KEY: Final = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's 
 ENV_WANDB_API_KEY: Final = "WANDB_API_KEY"
 ENV_HF_TOKEN: Final = "HF_TOKEN"  # noqa: S105 - a variable's name
 
+# Environment of the train pod, in torchrun's own names (its flags, prefixed with PET_)
+ENV_PROCESSES: Final = "PET_NPROC_PER_NODE"
+"""Processes that train together in one pod, one for each GPU."""
+ENV_NODES: Final = "PET_NNODES"
+"""Pods that train together."""
+ENV_NODE_RANK: Final = "PET_NODE_RANK"
+"""This pod's place among them, from 0."""
+ENV_MASTER_ADDRESS: Final = "PET_MASTER_ADDR"
+"""Host name of the first pod."""
+ENV_MASTER_PORT: Final = "PET_MASTER_PORT"
+"""Port on the first pod where the processes meet."""
+
 # The operator's server
 PROGRESS_PATH: Final = "/v1/progress"
 RESULT_PATH: Final = "/v1/result"
@@ -59,6 +71,7 @@ CARD: Final = "model/README.md"
 PREDICTIONS: Final = "predictions.png"
 LOSS_CURVE: Final = "loss.png"
 METRICS: Final = "metrics.jsonl"
+CHECKPOINTS_DIR: Final = "checkpoints"
 SAMPLES: Final = "samples.json"
 HUB_PUSH: Final = "huggingface.json"
 OUTPUT_MANIFEST: Final = "manifest.json"

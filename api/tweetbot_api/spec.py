@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -17,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from tweetbot_api.deepspeed_config import check_deepspeed_config
 from tweetbot_api.model import ApiModel
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
@@ -40,10 +42,18 @@ LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9
 KubernetesName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Prompt = Annotated[str, StringConstraints(max_length=280)]
 DenyTerm = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+ModuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]+$", max_length=128)]
+DeepSpeedConfig = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(check_deepspeed_config),
+    WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True, "maxProperties": 64}),
+]
 
 ONE_SOURCE = "give exactly one source: archive or files"
 _SOURCES = ("archive", "files")
 LENGTHS_IN_ORDER = "minLength must not be larger than maxLength"
+LORA_NEEDS_METHOD = "lora is for method lora only: set method to lora, or leave lora out"
+STOPPING_NEEDS_HELD_OUT = "earlyStopping compares held-out losses: set evalFraction above 0, or leave earlyStopping out"
 HANDLES_DIFFER = "handles must differ from each other; remove the repeated one"
 KEY_NEEDS_KMS = "kmsKeyID is for algorithm aws:kms; set algorithm: aws:kms, or remove kmsKeyID"
 ONE_FILE_PER_HANDLE = (
@@ -188,15 +198,56 @@ class Cleaning(ApiModel):
     """Posts that contain one of these words or phrases, in upper or lower case, are left out."""
 
 
+class Lora(ApiModel):
+    """Low-rank adapters (arXiv:2106.09685): small matrices trained beside the frozen weights, then added to them."""
+
+    rank: int = Field(default=16, ge=1, le=256)
+    """Rank of the adapters' matrices."""
+    alpha: float = Field(default=32, gt=0, le=1024)
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Dropout before the adapters while training."""
+    target_modules: list[ModuleName] | None = Field(default=None, min_length=1, max_length=32)
+    """Names of the layers that get adapters, such as `c_attn`. Without it, every linear layer but the output's."""
+
+
+class EarlyStopping(ApiModel):
+    """End the training when the held-out loss stops falling, and keep the weights with which it was lowest."""
+
+    patience: int = Field(default=3, ge=1, le=100)
+    """Measurements in a row that bring no improvement before the training ends."""
+    min_delta: float = Field(default=0, ge=0, le=10)
+    """How much lower (nats per token) a held-out loss must be to count as an improvement."""
+
+
+class DeepSpeed(ApiModel):
+    """How DeepSpeed runs the training."""
+
+    zero_stage: int = Field(default=0, ge=0, le=3)
+    """What the processes share instead of holding it each: 0 nothing, 1 the optimiser's state, 2 also gradients, 3 also
+    weights. Saves memory with several GPUs; with one GPU it only costs time."""
+    config: DeepSpeedConfig | None = None
+    """Any other part of DeepSpeed's configuration, in its own words (https://www.deepspeed.ai/docs/config-json/). What
+    the recipe decides (batch, optimizer, scheduler, clipping, precision, ZeRO stage) is refused here."""
+
+
 class Training(ApiModel):
     """The fine-tuning recipe; the defaults are those of huggingtweets."""
+
+    method: Literal["full", "lora"] = "full"
+    """`full` trains every weight, `lora` trains adapters that are merged into the weights before they are published.
+    Adapters want a learning rate about ten times higher."""
+    lora: Lora | None = None
+    """The adapters of method `lora`."""
 
     epochs: int = Field(default=4, ge=1, le=50)
     """How many differently shuffled copies of the posts are learned, in one pass."""
     learning_rate: float = Field(default=1.372e-4, gt=0, le=1)
     """Peak learning rate of AdamW; it falls to 0 as a cosine over the run."""
     batch_size: int = Field(default=1, ge=1, le=64)
-    """Blocks in one optimiser step."""
+    """Blocks that each process reads at once. If its memory runs out, it reads them in smaller portions."""
+    gradient_accumulation_steps: int = Field(default=1, ge=1, le=1024)
+    """Batches whose gradients are added up for one optimiser step."""
     block_size: int = Field(default=1024, ge=16, le=8192)
     """Tokens in one block; the incomplete tail of the text is dropped. At most the base model's context."""
     warmup_ratio: float = Field(default=0, ge=0, le=1)
@@ -211,6 +262,29 @@ class Training(ApiModel):
     """Arithmetic of the forward and backward passes; `auto` is bf16 where the GPU has it, else fp32."""
     seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
     """Seed of shuffling, dropout and sampling. Without it, one is derived from the run's id and recorded."""
+    eval_steps: int | None = Field(default=None, ge=1, le=100_000)
+    """Optimiser steps between measurements of the held-out loss. Without it, it is measured before and after the
+    training only, or every 20 steps if earlyStopping is given."""
+    early_stopping: EarlyStopping | None = None
+    """End the training before its last step when the held-out loss stops falling. Without it, never."""
+    checkpoint_steps: int | None = Field(default=None, ge=1, le=100_000)
+    """Optimiser steps between checkpoints. Without it, one is saved every few minutes, the rarer the longer saving
+    takes. An interrupted run goes on from the newest."""
+    deepspeed: DeepSpeed = DeepSpeed()
+    """DeepSpeed's own settings."""
+
+    model_config = cel_rules(
+        ("!has(self.lora) || self.method == 'lora'", LORA_NEEDS_METHOD),
+        ("!has(self.earlyStopping) || self.evalFraction > 0.0", STOPPING_NEEDS_HELD_OUT),
+    )
+
+    @model_validator(mode="after")
+    def _has_what_its_parts_need(self) -> Self:
+        if self.lora and self.method != "lora":
+            raise ValueError(LORA_NEEDS_METHOD)
+        if self.early_stopping and not self.eval_fraction:
+            raise ValueError(STOPPING_NEEDS_HELD_OUT)
+        return self
 
 
 class Generation(ApiModel):
@@ -256,8 +330,8 @@ class Toleration(ApiModel):
 class Resources(ApiModel):
     """What the train Job asks of the cluster; what is left out comes from the operator's settings."""
 
-    gpus: int | None = Field(default=None, ge=0, le=1)
-    """GPUs (`nvidia.com/gpu`) of the train pod. 0 trains on the CPU."""
+    gpus: int | None = Field(default=None, ge=0, le=16)
+    """GPUs (`nvidia.com/gpu`) of the train pod, each with a process of its own. 0 trains on the CPU."""
     cpu: Quantity | None = None
     """CPU request and limit of the train pod."""
     memory: Quantity | None = None

@@ -66,7 +66,11 @@ def _build_environment(kind: names.JobKind, resolved: Resolved) -> list[dict[str
     if kind == "train":
         if resolved.hugging_face:
             environment.append(_build_secret_variable(names.ENV_HF_TOKEN, resolved.hugging_face.token_secret.name))
-        environment.append({"name": "OMP_NUM_THREADS", "value": str(count_threads(resolved.train.cpu or "1"))})
+        num_processes = max(1, resolved.train.gpus or 0)
+        num_threads = max(1, count_threads(resolved.train.cpu or "1") // num_processes)
+        environment.append({"name": "OMP_NUM_THREADS", "value": str(num_threads)})
+        if num_processes > 1:
+            environment.append({"name": names.ENV_PROCESSES, "value": str(num_processes)})
     return environment
 
 

@@ -10,9 +10,12 @@ from tweetbot_api.spec import (
     BaseModelReference,
     Cleaning,
     Columns,
+    DeepSpeed,
+    EarlyStopping,
     FilesSource,
     Generation,
     HuggingFaceOutput,
+    Lora,
     Output,
     Resources,
     S3Encryption,
@@ -58,8 +61,39 @@ cleanings = st.builds(
     language=optional(st.sampled_from(["en", "ja"])),
     deny_terms=st.lists(matching(r"\S{1,3}( \S{1,3})?"), max_size=3),
 )
+deepspeeds = st.builds(
+    DeepSpeed,
+    zero_stage=st.integers(0, 3),
+    config=optional(
+        st.fixed_dictionaries({"zero_optimization": st.dictionaries(names, st.booleans() | st.integers(0, 99))})
+    ),
+)
+loras = st.builds(
+    Lora,
+    rank=st.integers(1, 256),
+    alpha=fractions(1024, above_zero=True),
+    dropout=fractions(0.9),
+    target_modules=optional(st.lists(matching(r"[a-z_.]{1,9}"), min_size=1, max_size=3)),
+)
+stoppings = st.builds(EarlyStopping, patience=st.integers(1, 100), min_delta=fractions(10))
+steps = optional(st.integers(1, 100_000))
+
+
+@st.composite
+def methods(draw: st.DrawFn) -> dict[str, object]:
+    method = draw(st.sampled_from(["full", "lora"]))
+    fraction = draw(fractions(0.5))
+    return {
+        "method": method,
+        "lora": draw(optional(loras)) if method == "lora" else None,
+        "eval_fraction": fraction,
+        "early_stopping": draw(optional(stoppings)) if fraction else None,
+    }
+
+
 trainings = st.builds(
-    Training,
+    lambda method, **fields: Training(**method, **fields),
+    method=methods(),
     epochs=st.integers(1, 50),
     learning_rate=fractions(1, above_zero=True),
     batch_size=st.integers(1, 64),
@@ -67,8 +101,11 @@ trainings = st.builds(
     warmup_ratio=fractions(1),
     weight_decay=fractions(1),
     max_grad_norm=fractions(1000, above_zero=True),
-    eval_fraction=fractions(0.5),
     precision=st.sampled_from(["auto", "fp32", "bf16"]),
+    gradient_accumulation_steps=st.integers(1, 1024),
+    eval_steps=steps,
+    checkpoint_steps=steps,
+    deepspeed=deepspeeds,
     seed=optional(st.integers(0, 2**31 - 1)),
 )
 generations = st.builds(
@@ -86,7 +123,7 @@ tolerations = st.builds(
 )
 resources = st.builds(
     Resources,
-    gpus=optional(st.integers(0, 1)),
+    gpus=optional(st.integers(0, 16)),
     cpu=optional(quantities),
     memory=optional(quantities),
     node_selector=optional(st.dictionaries(names, names, max_size=3)),

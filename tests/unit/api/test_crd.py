@@ -140,7 +140,10 @@ BAD_SPECS: dict[str, dict[str, Any]] = {
     "long prompt": {"generation": {"prompts": ["a" * 281]}},
     "temperature of zero": {"generation": {"temperature": 0}},
     "topP above one": {"generation": {"topP": 1.1}},
-    "two GPUs": {"resources": {"gpus": 2}},
+    "unknown method": {"training": {"method": "adapter"}},
+    "ZeRO stage 4": {"training": {"deepspeed": {"zeroStage": 4}}},
+    "adapter module with a space": {"training": {"method": "lora", "lora": {"targetModules": ["c attn"]}}},
+    "17 GPUs": {"resources": {"gpus": 17}},
     "memory in gigabytes": {"resources": {"memory": "16GB"}},
     "bad label": {"resources": {"nodeSelector": {"gpu": "a b"}}},
     "unknown taint effect": {"resources": {"tolerations": [{"effect": "NoRun"}]}},
@@ -176,6 +179,11 @@ BAD_TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
     "a KMS key without KMS": (
         {"output": {"s3": {"encryption": {"algorithm": "AES256", "kmsKeyID": "alias/bots"}}}},
         "set algorithm: aws:kms",
+    ),
+    "adapters for full training": ({"training": {"lora": {"rank": 8}}}, "lora is for method lora only"),
+    "early stopping by nothing": (
+        {"training": {"evalFraction": 0, "earlyStopping": {"patience": 1}}},
+        "earlyStopping compares held-out losses",
     ),
     "lengths reversed": ({"generation": {"minLength": 100, "maxLength": 50}}, "minLength must not be larger"),
 }

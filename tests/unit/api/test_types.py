@@ -83,3 +83,12 @@ def test_a_seed_that_is_not_given_belongs_to_the_run() -> None:
     assert make_tweetbot(maxAttempts=10).recipe.seed == seed
     assert make_tweetbot(runID="again").recipe.seed != seed
     assert make_tweetbot(training={"seed": 0}).recipe.seed == 0
+
+
+def test_a_newer_operators_defaults_do_not_start_a_run_again():
+    plain = make_tweetbot()
+    defaulted = make_tweetbot(
+        training={"method": "full", "gradientAccumulationSteps": 1, "deepspeed": {"zeroStage": 0}}
+    )
+    assert defaulted.run_id == plain.run_id == "26da78bdfe"
+    assert make_tweetbot(training={"deepspeed": {"zeroStage": 2}}).run_id != plain.run_id
