@@ -1,7 +1,7 @@
 """Text that others wrote, made safe to show: no control characters, no Markdown or HTML of its own.
 
 Pure. Bidirectional controls could make a line read otherwise than it is stored, so they fall away with all others; what
-joins emoji together stays.
+joins or parts letters and emoji stays.
 """
 
 import html
@@ -9,7 +9,8 @@ import re
 import unicodedata
 from typing import Final
 
-_ZERO_WIDTH_JOINER: Final = "\u200d"
+_JOINERS: Final = frozenset({"\u200c", "\u200d"})
+"""Zero-width: one parts letters in Persian and Indic words, the other joins letters and emoji."""
 _REPLACEMENT: Final = "\ufffd"
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _MARKDOWN = re.compile(r"[\\`*_\[\]|~@$]|:(?=//)|(?<=www)\.|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
@@ -28,6 +29,6 @@ def escape_markdown(text: str) -> str:
 
 
 def _is_hidden(character: str) -> bool:
-    if character == _ZERO_WIDTH_JOINER:
+    if character in _JOINERS:
         return False
     return character == _REPLACEMENT or unicodedata.category(character) in _HIDDEN_CATEGORIES

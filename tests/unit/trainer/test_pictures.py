@@ -1,26 +1,26 @@
+import io
+
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from tweetbot_api.status import Evaluation
 from tweetbot_trainer.curve import draw_loss_curve, smooth
-from tweetbot_trainer.picture import SIZE, draw_predictions, drawable, wrap
-
-
-class WideFont:
-    """A font whose every letter is ten pixels wide."""
-
-    def getlength(self, text):
-        return 10 * len(text)
+from tweetbot_trainer.picture import SIZE, draw_predictions, drawable, is_right_to_left
 
 
 @pytest.mark.parametrize(
     ("text", "want"),
     [
         ("plain text", "plain text"),
-        ("gm 🥚❤️ frens", "gm frens"),
-        ("hi こんにちは 日本 you", "hi … you"),
-        ("naïve Ωmega Привет", "naïve Ωmega Привет"),
+        ("gm 🥚❤️ frens 👩\u200d🚀", "gm 🥚❤️ frens 👩\u200d🚀"),
+        ("hi こんにちは 日本 you", "hi こんにちは 日本 you"),
+        ("naïve Ωmega Привет שלום", "naïve Ωmega Привет שלום"),
+        ("\U0001d4ef\U0001d4ea\U0001d4f7\U0001d4ec\U0001d502 letters", "fancy letters"),
+        ("unknown ᏣᎳᎩ letters", "unknown … letters"),
+        ("press 1️⃣", "press 1"),
         ("a\u202eb", "ab"),
     ],
 )
@@ -28,31 +28,62 @@ def test_what_the_fonts_lack_leaves_no_box(text, want):
     assert drawable(text) == want
 
 
-def test_lines_are_no_wider_than_their_room_and_lose_nothing():
-    text = "one two three four five six"
-    lines = wrap(text, WideFont(), 100, 9)
-    assert " ".join(lines) == text
-    assert all(len(line) <= 10 for line in lines)
+@pytest.mark.parametrize(
+    ("text", "want"), [("abc שלום", False), ("שלום abc", True), ("12! مرحبا", True), ("🥚 1", False), ("", False)]
+)
+def test_the_first_letter_gives_the_direction(text, want):
+    assert is_right_to_left(text) == want
 
 
-def test_what_does_not_fit_ends_in_an_ellipsis():
-    assert wrap("one two three four five six", WideFont(), 100, 2) == ["one two", "three …"]
-    assert wrap("extraordinarily", WideFont(), 100, 2) == ["extraordi…"]
-
-
-@pytest.mark.parametrize("posts", [[], ["so short"], ["so " + "long " * 100] * 10, ["so 日本 🎉"] * 3, ["x" * 400]])
-def test_posts_of_any_length_make_a_picture(tmp_path, posts):
-    path = tmp_path / "predictions.png"
-    draw_predictions(path, ["🥚", "An Extraordinarily Long Display Name"], ["ada", "grace"], "so", posts)
+def drawn(folder, posts, prompt="so", names=("Ada",), handles=("ada",), avatars=None):
+    """Return the picture's grey values."""
+    path = folder / "predictions.png"
+    draw_predictions(path, names, handles, prompt, posts, avatars)
     with Image.open(path) as image:
-        assert image.size == SIZE
-        middle = np.asarray(image.convert("L"))[190:520, 100:1100]
+        assert image.size == SIZE == (1120, 586)
+        return np.asarray(image.convert("L"))
+
+
+@pytest.mark.parametrize(
+    "posts",
+    [
+        [],
+        ["so short"],
+        ["so " + "long " * 100] * 10,
+        ["so 日本 🎉"] * 3,
+        ["x" * 400],
+        ["so שלום", "مرحبا", "ไทย", "हिन्दी"],
+        ['so #{1/0} $x$ *bold* \\ [#panic()] <label> @ada // "quoted" \n= head'],
+    ],
+)
+def test_posts_of_any_length_and_writing_make_a_picture(tmp_path, posts):
+    middle = drawn(tmp_path, posts, names=["🥚", "An Extraordinarily Long Display Name"], handles=["ada", "grace"])[
+        150:490, 100:1020
+    ]
     assert (middle.min() < 128) == bool(posts), "letters are dark"
+
+
+def test_long_words_stay_in_the_card(tmp_path):
+    picture = drawn(tmp_path, ["so " + "x" * 270, "so " + "y" * 270])
+    assert picture[150:490, 1048:1080].min() > 200, "nothing dark between the bubbles and the card's edge"
+
+
+@settings(max_examples=40)
+@given(name=st.text(max_size=60), posts=st.lists(st.text(max_size=60), max_size=4), prompt=st.text(max_size=8))
+def test_any_text_makes_a_picture(tmp_path_factory, name, posts, prompt):
+    drawn(tmp_path_factory.mktemp("picture"), [prompt + post for post in posts], prompt, names=[name])
+
+
+def test_an_avatar_replaces_the_initial(tmp_path):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "black").save(file, "PNG")
+    with_avatar = drawn(tmp_path, [], avatars={"ada": file.getvalue()})
+    assert with_avatar[104, 118] == 0 < drawn(tmp_path, [])[80, 118]
 
 
 def test_the_same_facts_give_the_same_picture(tmp_path):
     for name in ("a.png", "b.png"):
-        draw_predictions(tmp_path / name, ["Ada"], ["ada"], "so", ["so it goes"])
+        draw_predictions(tmp_path / name, ["Ada"], ["ada"], "so", ["so it goes 🎉"])
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -69,9 +100,3 @@ def test_a_curve_of_any_length_can_be_drawn(tmp_path, num_points):
 def test_smoothing_starts_at_the_first_value_and_follows():
     assert smooth([4.0, 4.0]) == pytest.approx([4.0, 4.0])
     assert 3.0 < smooth([4.0, 3.0])[1] < 4.0
-
-
-def test_fonts_come_with_matplotlib():
-    from tweetbot_trainer import picture
-
-    assert isinstance(picture._font(20), ImageFont.FreeTypeFont)

@@ -167,7 +167,7 @@ def test_what_the_bot_writes_is_measured_beside_its_author(finished):
 
 def test_pictures_are_stored_in_the_size_for_sharing(finished, tmp_path):
     _, store, *_ = finished
-    for key, size in (("predictions.png", (1200, 630)), ("loss.png", (1080, 540))):
+    for key, size in (("predictions.png", (1120, 586)), ("loss.png", (1080, 540))):
         store.download(key, tmp_path / key)
         with Image.open(tmp_path / key) as image:
             assert image.size == size
