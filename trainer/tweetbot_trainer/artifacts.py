@@ -67,7 +67,7 @@ class Store(Protocol):
         ...
 
     def discard_unfinished(self) -> None:
-        """Free what writes of an earlier process left unfinished. Nothing else may write meanwhile."""
+        """Free what earlier writes left unfinished. Nothing else may write meanwhile."""
         ...
 
 

@@ -66,9 +66,9 @@ class TrainedBot:
 def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
     """Store everything, the manifest last; return what the status reports."""
     reporter.report("Publishing", 0)
-    store.discard_unfinished()
     files = _write_files(bot, tracker.url, work_dir)
     _upload(files, store, reporter)
+    store.discard_unfinished()
     name = model_name(bot.config.handles)
     metadata = {"model": store.uri(MODEL_DIR), "seed": bot.config.training.seed}
     tracker.log_artifact(name, "finetuned-model", work_dir / MODEL_DIR, metadata)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from s3transfer.utils import ChunksizeAdjuster
 
 from tweetbot_api.conditions import Reason
@@ -20,8 +20,8 @@ from tweetbot_trainer.s3_client import (
     TRANSFER,
     encryption_arguments,
     is_missing,
-    named_errors,
     open_client,
+    repeat_until_whole,
     status_of,
 )
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_READ_ATTEMPTS: Final = 3
 _EXISTS: Final = 412
 # What stores answer that do not know a conditional write.
 _NOT_IMPLEMENTED: Final = frozenset({400, 501})
@@ -51,7 +50,8 @@ class S3Store:
 
     def exists(self, key: str) -> bool:
         """Tell whether the object is there; a missing bucket is an error."""
-        with named_errors(self.uri(key)):
+
+        def ask() -> bool:
             try:
                 self._client.head_object(Bucket=self._bucket, Key=self._key(key))
             except ClientError as error:
@@ -60,25 +60,35 @@ class S3Store:
                 raise
             return True
 
+        return repeat_until_whole(self.uri(key), ask)
+
     def read_bytes(self, key: str) -> bytes | None:
         """Return the object's content, or None if it is not there."""
-        with named_errors(self.uri(key)):
+
+        def read() -> bytes | None:
             try:
-                return _read(self._client, self._bucket, self._key(key))
+                return self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
             except self._client.exceptions.NoSuchKey:
                 return None
 
+        return repeat_until_whole(self.uri(key), read)
+
     def write_bytes(self, key: str, data: bytes) -> None:
         """Store the object."""
-        with named_errors(self.uri(key)):
-            self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data, **self._write_arguments)
+        repeat_until_whole(
+            self.uri(key),
+            lambda: self._client.put_object(
+                Bucket=self._bucket, Key=self._key(key), Body=data, **self._write_arguments
+            ),
+        )
 
     def create(self, key: str, data: bytes) -> bool:
         """Store the object unless there is one; tell whether it was stored.
 
         A store that does not know conditional writes is asked first, which leaves a moment in between.
         """
-        with named_errors(self.uri(key)):
+
+        def put() -> bool | None:
             try:
                 self._client.put_object(
                     Bucket=self._bucket, Key=self._key(key), Body=data, IfNoneMatch="*", **self._write_arguments
@@ -89,19 +99,24 @@ class S3Store:
                 if status_of(error) not in _NOT_IMPLEMENTED:
                     raise
                 logger.info("the store knows no conditional write status=%d", status_of(error))
-            else:
-                return True
-        if self.exists(key):
-            return False
-        self.write_bytes(key, data)
-        return True
+                return None
+            return True
+
+        is_stored = repeat_until_whole(self.uri(key), put)
+        if is_stored is None:
+            is_stored = not self.exists(key)
+            if is_stored:
+                self.write_bytes(key, data)
+        return is_stored
 
     def upload(self, path: Path, key: str) -> None:
         """Store a local file, a large one in parallel parts."""
-        with named_errors(self.uri(key)):
-            self._client.upload_file(
+        repeat_until_whole(
+            self.uri(key),
+            lambda: self._client.upload_file(
                 str(path), self._bucket, self._key(key), ExtraArgs=dict(self._write_arguments), Config=TRANSFER
-            )
+            ),
+        )
 
     def download(self, key: str, path: Path) -> None:
         """Copy the object to a local file."""
@@ -109,8 +124,7 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         """Remove the object."""
-        with named_errors(self.uri(key)):
-            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+        repeat_until_whole(self.uri(key), lambda: self._client.delete_object(Bucket=self._bucket, Key=self._key(key)))
 
     def list(self, prefix: str = "") -> list[str]:
         """Return all keys below the run's prefix that begin with this one."""
@@ -119,8 +133,8 @@ class S3Store:
     def files(self, prefix: str = "") -> dict[str, StoredFile]:
         """Return size and ETag of all objects below the run's prefix whose keys begin with this one."""
         start = f"{self._prefix}/" if self._prefix else ""
-        with named_errors(self.uri(prefix)):
-            return {key.removeprefix(start): file for key, file in _list(self._client, self._bucket, start + prefix)}
+        found = repeat_until_whole(self.uri(prefix), lambda: list(_list(self._client, self._bucket, start + prefix)))
+        return {key.removeprefix(start): file for key, file in found}
 
     def holds(self, key: str, path: Path, stored: StoredFile) -> bool:
         """Tell whether the object is a copy of the local file, by size and ETag, or by reading it back."""
@@ -128,26 +142,29 @@ class S3Store:
             return False
         if stored.tag == (_md5_of_parts(path) if "-" in stored.tag else _md5(path)):
             return True
-        with named_errors(self.uri(key)):
+
+        def compare() -> bool:
             head = self._client.head_object(Bucket=self._bucket, Key=self._key(key))
             if head.get("ServerSideEncryption", "").startswith("aws:kms"):
                 # Such an ETag says nothing of the content; the store has checked each request's signed hash.
                 return True
             return _sha256(self._client, self._bucket, self._key(key)) == file_sha256(path)
 
+        return repeat_until_whole(self.uri(key), compare)
+
     def discard_unfinished(self) -> None:
-        """Free the parts of uploads that an attempt before this one left unfinished; a failure costs only storage."""
-        unfinished = self._client.get_paginator("list_multipart_uploads")
+        """Free the parts of uploads that a killed attempt or a lost answer left; a failure costs only storage."""
         try:
-            with named_errors(self.uri("")):
-                for page in unfinished.paginate(Bucket=self._bucket, Prefix=self._key("")):
-                    for upload in page.get("Uploads", []):
-                        self._client.abort_multipart_upload(
-                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        logger.info("unfinished upload discarded key=%s", upload["Key"])
+            repeat_until_whole(self.uri(""), self._abort_uploads)
         except TrainerError as error:
             logger.info("unfinished uploads not looked for error=%s", error)
+
+    def _abort_uploads(self) -> None:
+        unfinished = self._client.get_paginator("list_multipart_uploads")
+        for page in unfinished.paginate(Bucket=self._bucket, Prefix=self._key("")):
+            for upload in page.get("Uploads", []):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                logger.info("unfinished upload discarded key=%s", upload["Key"])
 
     def _key(self, key: str) -> str:
         return "/".join((self._prefix, checked_key(key))) if self._prefix else checked_key(key)
@@ -176,9 +193,10 @@ def list_prefix(uri: str, location: S3Location) -> list[str]:
     """Return the names of the objects directly below an `s3://` prefix."""
     _, bucket, prefix = _parts(uri)
     start = f"{prefix.rstrip('/')}/"
-    with named_errors(uri):
-        keys = [key.removeprefix(start) for key, _ in _list(open_client(location), bucket, start)]
-    return [name for name in keys if name and name == PurePosixPath(name).name]
+    client = open_client(location)
+    found = repeat_until_whole(uri, lambda: list(_list(client, bucket, start)))
+    names = [key.removeprefix(start) for key, _ in found]
+    return [name for name in names if name and name == PurePosixPath(name).name]
 
 
 def fetch_prefix(uri: str, names: list[str], folder: Path, location: S3Location) -> None:
@@ -204,19 +222,6 @@ def _list(client: "S3Client", bucket: str, prefix: str) -> Iterator[tuple[str, S
             yield item["Key"], StoredFile(bytes=item["Size"], tag=item.get("ETag", "").strip('"'))
 
 
-def _read(client: "S3Client", bucket: str, key: str) -> bytes:
-    """Return the content; botocore repeats a request that fails, but not one whose content breaks off."""
-    for attempt in range(1, _READ_ATTEMPTS + 1):
-        body = client.get_object(Bucket=bucket, Key=key)["Body"]
-        try:
-            return body.read()
-        except BotoCoreError as error:
-            if attempt == _READ_ATTEMPTS:
-                raise
-            logger.info("content broke off key=%s error=%s", key, error)
-    raise AssertionError("unreachable")
-
-
 def _sha256(client: "S3Client", bucket: str, key: str) -> str:
     """Return the hash of an object's content, read in portions."""
     digest = hashlib.sha256()
@@ -229,13 +234,16 @@ def _download(client: "S3Client", bucket: str, key: str, path: Path, *, missing:
     """Stream the object to the file, which is there only once it is whole."""
     uri = f"s3://{bucket}/{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with named_errors(uri):
+
+    def download() -> None:
         try:
             client.download_file(bucket, key, str(path), Config=TRANSFER)
         except ClientError as error:
             if is_missing(client, bucket, error):
                 raise TrainerError(missing, f"there is no file at {uri}") from error
             raise
+
+    repeat_until_whole(uri, download)
 
 
 def _md5(path: Path) -> str:

@@ -3,11 +3,13 @@
 With `s3`, the only place that knows boto3. Errors leave here as TrainerError with the reason that tells what to mend.
 """
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
+import urllib3
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -15,8 +17,10 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
+    ResponseStreamingError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -28,6 +32,10 @@ from tweetbot_trainer.errors import TrainerError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+logger = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
 DEFAULT_REGION: Final = "us-east-1"
 MIB: Final = 1024 * 1024
 _CONCURRENCY: Final = 8
@@ -35,21 +43,25 @@ TRANSFER: Final = TransferConfig(
     multipart_threshold=16 * MIB,
     multipart_chunksize=16 * MIB,
     max_concurrency=_CONCURRENCY,
+    # Each with all the attempts of its requests: a store that never answers is given up after some minutes.
+    num_download_attempts=2,
     # The other client, in C, is chosen by machine type and knows other limits and errors.
     preferred_transfer_client="classic",
 )
 """Parts large enough that few requests are lost to latency, small enough that a repeated one costs little."""
-_MAX_ATTEMPTS = 6
+_MAX_ATTEMPTS = 5
 _CONNECT_SECONDS = 10
-_READ_SECONDS = 60
+_READ_SECONDS = 40
 _NOT_FOUND = 404
 _TRANSIENT_STATUS = frozenset({408, 409, 412, 429})
 # A file that was just listed may be gone; other codes with 404 are a store's way to say that it knows no such user.
 _GONE_CODES = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
 _TRANSIENT_CODES = _GONE_CODES | frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"})
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
-# Content that ends too early is the second; an answer whose XML cannot be read is no botocore error at all.
-_ON_THE_WAY = (BotoCoreError, ResponseParserError)
+# botocore repeats a request that gets no answer, but not one whose answer breaks off. The last two are not its own.
+_BROKEN_ANSWERS = (IncompleteReadError, ResponseStreamingError, ResponseParserError, urllib3.exceptions.HTTPError)
+_ON_THE_WAY = (BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError)
+_WHOLE_ANSWER_ATTEMPTS = 3
 
 
 def open_client(location: S3Location) -> "S3Client":
@@ -77,8 +89,19 @@ def encryption_arguments(encryption: S3Encryption | None) -> dict[str, Any]:
     return {"ServerSideEncryption": encryption.algorithm, **key}
 
 
+def repeat_until_whole(uri: str, action: Callable[[], _Result]) -> _Result:
+    """Return what the action returns, repeating it if an answer breaks off; raise TrainerError if it fails."""
+    with _named_errors(uri):
+        for _ in range(1, _WHOLE_ANSWER_ATTEMPTS):
+            try:
+                return action()
+            except _BROKEN_ANSWERS as error:
+                logger.info("answer broke off uri=%s error=%r", uri, error)
+        return action()
+
+
 @contextmanager
-def named_errors(uri: str) -> Iterator[None]:
+def _named_errors(uri: str) -> Iterator[None]:
     """Raise TrainerError for everything that S3 or the way to it can raise."""
     try:
         yield
