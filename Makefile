@@ -75,6 +75,11 @@ test-e2e: setup cluster-with-images ## Tests on the local cluster, with real pod
 	eval "$$($(PYTHON) -m cluster env)"
 	$(PYTEST) tests/e2e
 
+## --- benchmarks ---
+.PHONY: bench-engine
+bench-engine: setup ## Our training engine beside the HuggingFace Trainer, on the same bots (OPTIONS="--mix log-uniform …")
+	$(BIN)/python -m benchmarks.engine $(OPTIONS)
+
 ## --- cluster and images ---
 .PHONY: tools cluster-up cluster-down cluster-status cluster-with-images images
 tools: ## Build the pinned Kubernetes tools (cached outside the checkout)

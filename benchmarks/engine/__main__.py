@@ -1,0 +1,150 @@
+"""`make bench-engine`: our engine beside the HuggingFace Trainer, on the same bots, in one run.
+
+Rivals: A a process per bot; B as A, several at once; C one warm process that loops; D ours with one slot; E ours fused.
+A and B train a sample of the bots, because their time per bot does not depend on how many there are. Nothing is
+uploaded or tracked by any rival. A model counts only if transformers loads it and it beats the base on held-out text.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import torch
+import transformers
+
+from benchmarks.engine import gate, report, rivals
+from benchmarks.engine.curves import draw_slots
+from benchmarks.engine.hf_trainer import quiet
+from benchmarks.engine.workload import SCALES, Bot, make_bots, save_base_model, save_bots
+
+
+def main() -> int:
+    """Run the rivals, print the report, return 1 if a model of ours does not count."""
+    arguments = _parse()
+    quiet()
+    scale = SCALES[arguments.model]
+    shutil.rmtree(arguments.output, ignore_errors=True)
+    bots = make_bots(arguments.mix, arguments.bots, scale)
+    setting = rivals.Setting(
+        base=arguments.output / "base", bots=arguments.output / "bots", output=arguments.output, bf16=arguments.bf16
+    )
+    save_base_model(scale, setting.base)
+    save_bots(bots, setting.bots)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{device}; torch {torch.__version__}, transformers {transformers.__version__}, {platform.python_version()}")
+    print(f"{len(bots)} bots ({arguments.mix}), {scale}, {'bf16' if arguments.bf16 else 'fp32'}\n")
+
+    measured = _measure(arguments, setting, bots)
+    best = max((m for m in measured if m.rival.startswith("E")), key=report.bots_per_hour)
+    print("\n" + report.render(_rows(measured, bots, device, arguments), _HEADER))
+    ratios = _ratios(measured, best)
+    print("\n" + report.render(ratios, ("ours against", "with start-up", "95 %", "warm", "95 % warm")))
+    failed = _judge(setting, best, bots)
+    _save(arguments.output, measured, device)
+    _draw(arguments, measured, device)
+    return 1 if failed else 0
+
+
+_HEADER = ("rival", "bots", "s per bot", "warm s per bot", "bots/hour", "MFU", "memory at peak, MiB")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", choices=SCALES, default="gpt2" if torch.cuda.is_available() else "small")
+    parser.add_argument("--mix", choices=("seed-sized", "log-uniform"), default="seed-sized")
+    parser.add_argument("--bots", type=int, default=64)
+    parser.add_argument("--sample", type=int, default=8, help="bots that A and B train")
+    parser.add_argument("--slots", type=int, nargs="+", default=[4, 8, 16])
+    parser.add_argument("--processes", type=int, nargs="+", default=[2], help="processes at once, for B")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--output", type=Path, default=Path("build/bench-engine"))
+    return parser.parse_args()
+
+
+def _measure(arguments: argparse.Namespace, setting: rivals.Setting, bots: list[Bot]) -> list[rivals.Measurement]:
+    """Run every rival, ours between theirs, so that a change of the machine's mood shows in both."""
+    names = [bot.name for bot in bots]
+    sample = names[:: max(1, len(names) // arguments.sample)][: arguments.sample]
+    runs: list[Callable[[], rivals.Measurement]] = [
+        partial(rivals.process_per_bot, setting, sample),
+        *(partial(rivals.several_processes, setting, sample, at_once) for at_once in arguments.processes),
+        partial(rivals.warm_process, setting, names, "D", 1, arguments.repeats),
+        *(
+            partial(rivals.warm_process, setting, names, f"E{slots}", slots, arguments.repeats)
+            for slots in arguments.slots
+        ),
+        partial(rivals.warm_process, setting, names, "C", 0, arguments.repeats),
+    ]
+    measured = []
+    for run in runs:
+        measured.append(run())
+        print(f"{measured[-1].rival}: {report.bots_per_hour(measured[-1]):,.0f} bots/hour", flush=True)
+    return measured
+
+
+def _rows(
+    measured: list[rivals.Measurement], bots: list[Bot], device: str, arguments: argparse.Namespace
+) -> list[list[str]]:
+    rows = []
+    for m in measured:
+        share = report.mfu(m, bots, SCALES[arguments.model], device, bf16=arguments.bf16)
+        rows.append(
+            [
+                m.rival,
+                str(len(m.bots)),
+                f"{3600 / report.bots_per_hour(m):.3f}",
+                f"{3600 / report.bots_per_hour(m, warm=True):.3f}" if m.warm_seconds else "",
+                f"{report.bots_per_hour(m):,.0f}",
+                f"{share:.1%}" if share is not None else "",
+                f"{m.peak_bytes / 2**20:,.0f}" if m.peak_bytes else "",
+            ]
+        )
+    return rows
+
+
+def _ratios(measured: list[rivals.Measurement], best: rivals.Measurement) -> list[list[str]]:
+    rows = []
+    for m in measured:
+        if m.rival.startswith("E"):
+            continue
+        value, low, high = report.ratio(best, m)
+        row = [m.rival, f"{value:.1f} x", f"{low:.1f} to {high:.1f}"]
+        if m.warm_seconds:
+            value, low, high = report.ratio(best, m, warm=True)
+            row += [f"{value:.2f} x", f"{low:.2f} to {high:.2f}"]
+        rows.append([*row, "", ""][:5])
+    return rows
+
+
+def _judge(setting: rivals.Setting, best: rivals.Measurement, bots: list[Bot]) -> list[str]:
+    """Print what the gate says of ours and of the warm loop; return our bots that do not count."""
+    ours = gate.judge(setting.output / best.rival, bots, setting.base)
+    theirs = gate.judge(setting.output / "C", bots, setting.base)
+    difference = gate.mean_difference(ours, theirs)
+    print(f"\n{best.rival}: {len(ours.losses) - len(ours.failed)} of {len(bots)} models load and beat the base")
+    print(f"mean held-out loss, {best.rival} minus C: {difference:+.4f} nat over {len(ours.losses)} bots")
+    return ours.failed
+
+
+def _save(output: Path, measured: list[rivals.Measurement], device: str) -> None:
+    record = {"device": device, "measurements": [asdict(m) for m in measured], "command": sys.argv}
+    (output / "raw.json").write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
+
+
+def _draw(arguments: argparse.Namespace, measured: list[rivals.Measurement], device: str) -> None:
+    by_slots = {int(m.rival[1:]): report.bots_per_hour(m) for m in measured if m.rival[0] == "E"}
+    by_slots[1] = next(report.bots_per_hour(m) for m in measured if m.rival == "D")
+    others = {f"{m.rival}: HF Trainer": report.bots_per_hour(m) for m in measured if m.rival[0] in "ABC"}
+    title = f"{arguments.bots} bots ({arguments.mix}), {arguments.model} model, {device}"
+    draw_slots(arguments.output / "slots.png", dict(sorted(by_slots.items())), others, title)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
