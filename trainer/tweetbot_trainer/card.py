@@ -1,41 +1,56 @@
 """The model card: facts of a run, rendered as the README.md of the model's folder.
 
 Pure. Every value that a template prints is escaped unless the code below has marked it as safe, so neither a display
-name nor a post can add Markdown or HTML; the front matter is written by a YAML library.
+name nor a post can add Markdown or HTML; the front matter is written by huggingface_hub's own card data.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
-import yaml
+from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
+from tweetbot_api.model import ApiModel
 from tweetbot_api.names import model_name
 from tweetbot_api.runconfig import RunConfig
-from tweetbot_api.status import Evaluation, HandleCounts, WandbRuns
+from tweetbot_api.spec import Cleaning
+from tweetbot_api.status import Dataset, Evaluation, HandleCounts, WandbRuns
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.safe_text import escape_markdown, printable
+from tweetbot_trainer.text_measures import WRITING_ROWS
 
 PROJECT_TAGS: Final = ("huggingtweets", "tweetbot")
 _POSTS_PER_PROMPT: Final = 5
+_LICENSES: Final = {"gpt2": "mit", "openai-community/gpt2": "mit", "distilgpt2": "apache-2.0"}
+"""Of base models whose weights name no license beside them."""
+_DATA_ROWS: Final[tuple[tuple[str, str], ...]] = (
+    ("Tweets downloaded", "downloaded"),
+    ("Retweets", "retweets"),
+    ("Short tweets", "short"),
+    ("Left out by rules", "filtered"),
+    ("Tweets kept", "kept"),
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardFacts:
-    """Everything that a card tells."""
+class CardFacts(ApiModel):
+    """Everything that a card tells; stored with the run, so that the card can be written anew."""
 
     config: RunConfig
     """The run."""
-    data: Sequence[HandleCounts]
+    data: list[HandleCounts]
     """The data table, one column per handle."""
+    dataset: Dataset
+    """The posts that were learned."""
+    language: str
+    """What most of the posts are written in (ISO 639-1)."""
+    avatars: list[str] = []
+    """Handles whose picture lies beside the card."""
     evaluation: Evaluation | None
-    """Held-out loss, if posts were held out."""
-    samples: Sequence[Sample]
+    """Held-out loss and writing, as far as they were measured."""
+    samples: list[Sample]
     """What the bot wrote."""
     wandb: WandbRuns | None
     """The runs' addresses, when online."""
@@ -49,13 +64,22 @@ class CardFacts:
 
 def render_card(facts: CardFacts) -> str:
     """Return the card: front matter and text."""
-    front_matter = yaml.safe_dump(_metadata(facts), sort_keys=False, allow_unicode=True, width=120)
-    return f"---\n{front_matter}---\n\n{_template().render(_values(facts))}"
+    return f"---\n{_metadata(facts).to_yaml()}\n---\n\n{_template().render(_values(facts))}"
 
 
 def hub_name(base_model: str) -> str | None:
     """Return the base model's name on the Hub, None if it comes from elsewhere."""
     return None if "://" in base_model else base_model
+
+
+def title_of(counts: HandleCounts) -> str:
+    """Return the account's display name, or its handle where the source tells none."""
+    return printable(counts.display_name or "") or f"@{counts.handle}"
+
+
+def avatar_file(handle: str) -> str:
+    """Return where the account's picture lies in the model's folder."""
+    return f"avatars/{handle}.png"
 
 
 @cache
@@ -76,50 +100,66 @@ def _escaped(value: object) -> object:
     return escape_markdown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _metadata(facts: CardFacts) -> dict[str, Any]:
+def _metadata(facts: CardFacts) -> ModelCardData:
     """Return the front matter as the Hub reads it."""
     base_model = hub_name(facts.config.base_model.name)
-    return {
-        "language": "en",
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        **({"base_model": base_model} if base_model else {}),
-        "tags": list(PROJECT_TAGS),
-        "widget": [{"text": prompt} for prompt in facts.config.generation.prompts if prompt],
-        **(
-            {"model-index": [_model_index(facts, facts.evaluation)]}
-            if facts.evaluation and facts.evaluation.loss is not None
-            else {}
-        ),
-    }
+    license_name = _LICENSES.get(base_model or "")
+    repository = facts.config.hugging_face.repo if facts.config.hugging_face else None
+    return ModelCardData(
+        language=facts.language,
+        license=license_name or "other",
+        license_name=None if license_name else "that-of-the-base-model",
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=base_model,
+        tags=list(PROJECT_TAGS),
+        thumbnail=f"https://huggingface.co/{repository}/resolve/main/predictions.png" if repository else None,
+        widget=[{"text": prompt} for prompt in facts.config.generation.prompts if prompt] or None,
+        model_name=model_name(facts.config.handles),
+        eval_results=_eval_results(facts) or None,
+    )
 
 
-def _model_index(facts: CardFacts, evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "name": model_name(facts.config.handles),
-        "results": [
-            {
-                "task": {"type": "text-generation", "name": "Text Generation"},
-                "dataset": {"type": "private", "name": f"held-out posts of {_at_handles(facts)}"},
-                "metrics": [
-                    {"type": "perplexity", "name": "Perplexity", "value": evaluation.perplexity},
-                    {"type": "loss", "name": "Loss (nats per token)", "value": evaluation.loss},
-                ],
-            }
-        ],
-    }
+def _eval_results(facts: CardFacts) -> list[EvalResult]:
+    evaluation = facts.evaluation or Evaluation()
+    metrics = (
+        ("perplexity", "Perplexity", evaluation.perplexity),
+        ("loss", "Loss (nats per token)", evaluation.loss),
+        ("memorization", "Share of posts with 8 learned words in a row", evaluation.memorization),
+    )
+    return [
+        EvalResult(
+            task_type="text-generation",
+            task_name="Text Generation",
+            dataset_type="private",
+            dataset_name=f"posts of {_at_handles(facts)}",
+            metric_type=metric_type,
+            metric_name=metric_name,
+            metric_value=value,
+        )
+        for metric_type, metric_name, value in metrics
+        if value is not None
+    ]
 
 
 def _values(facts: CardFacts) -> dict[str, Any]:
-    """Return what the template prints; only addresses made here are marked as safe."""
+    """Return what the template prints; only addresses and names made here are marked as safe."""
     base_model = facts.config.base_model
     hub = hub_name(base_model.name)
     wandb = facts.wandb or WandbRuns()
+    evaluation = facts.evaluation or Evaluation()
     return {
         "name": Markup(model_name(facts.config.handles)),  # noqa: S704 - handles and hyphens
         "is_cyborg": len(facts.config.handles) > 1,
+        "avatars": [Markup(quote(avatar_file(handle))) for handle in facts.avatars],  # noqa: S704 - quoted
         "data": facts.data,
+        "data_rows": [row for row in _DATA_ROWS if row[1] != "filtered" or any(c.filtered for c in facts.data)],
+        "dataset": facts.dataset,
+        "cleaning": facts.config.cleaning,
+        "is_cleaned_as_huggingtweets": facts.config.cleaning == Cleaning(),
         "title_of": title_of,
+        "shown": _shown,
+        "number": _number,
         "names": " & ".join(title_of(counts) for counts in facts.data),
         "handles": _at_handles(facts),
         "base_model": hub or base_model.name.rstrip("/").rpartition("/")[2],
@@ -130,7 +170,8 @@ def _values(facts: CardFacts) -> dict[str, Any]:
         "num_steps": facts.num_steps,
         "device": facts.device,
         "arithmetic": facts.arithmetic,
-        "evaluation": facts.evaluation,
+        "evaluation": evaluation,
+        "writing_rows": WRITING_ROWS,
         "samples": facts.samples,
         "posts_per_prompt": _POSTS_PER_PROMPT,
         # Inside a fence of code nothing is markup but the fence's end, which stands on a line of its own.
@@ -140,9 +181,14 @@ def _values(facts: CardFacts) -> dict[str, Any]:
     }
 
 
-def title_of(counts: HandleCounts) -> str:
-    """Return the account's display name, or its handle where the source tells none."""
-    return printable(counts.display_name or "") or f"@{counts.handle}"
+def _shown(text: str, instead: str) -> str:
+    """Return what can be seen of a text; the other where nothing can, for empty emphasis is a line across the page."""
+    return printable(text) or instead
+
+
+def _number(value: float, form: str = "g") -> Markup:
+    """Return the number in this form, alike whether it was stored as 1 or 1.0."""
+    return Markup(format(value, form))  # noqa: S704 - digits
 
 
 def _at_handles(facts: CardFacts) -> str:

@@ -15,10 +15,11 @@ import torch
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
-from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
+from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS, model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation
 from tweetbot_trainer.artifacts import Store
+from tweetbot_trainer.avatar import draw_avatar
 from tweetbot_trainer.base_model import check_block_size, resolve_base_model
 from tweetbot_trainer.dataset import (
     DatasetInfo,
@@ -33,6 +34,7 @@ from tweetbot_trainer.distributed import local_device, use_available_cpus
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
 from tweetbot_trainer.generate import Sample, check_prompts, write_posts, write_samples
+from tweetbot_trainer.language import main_language
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel, load_language_model
 from tweetbot_trainer.output_manifest import read_output_manifest
@@ -66,7 +68,8 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
         evaluation = _evaluate(config, language_model, held_out, base_loss, reporter, metrics)
         samples = _generate(config, language_model, reporter)
         measured_posts = list(write_posts(language_model, config.generation, "", config.generation.measured_posts))
-    evaluation = add_writing(evaluation, measured_posts, _learned_posts(config, posts), _seed(config))
+    learned_posts = _learned_posts(config, posts)
+    evaluation = add_writing(evaluation, measured_posts, learned_posts, _seed(config))
     metrics.add_writing(evaluation)
     bot = TrainedBot(
         config=config,
@@ -74,6 +77,8 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
         language_model=language_model,
         evaluation=evaluation,
         samples=samples,
+        language=config.cleaning.language or main_language(learned_posts),
+        avatars=_read_avatars(config, store),
         measured_posts=measured_posts,
         metrics=metrics,
         device=_device_name(language_model.model.device),
@@ -95,6 +100,13 @@ def _read_dataset(config: RunConfig, store: Store) -> tuple[DatasetInfo, PostsBy
             Reason.STORAGE_UNAVAILABLE, f"{store.uri(DATASET_POSTS)} is not the file that {DATASET_INFO} describes"
         )
     return info, posts_from_jsonl(posts, config.handles)
+
+
+def _read_avatars(config: RunConfig, store: Store) -> dict[str, bytes]:
+    """Return the pictures of the accounts that have one which can be shown."""
+    found = {handle: store.read_bytes(f"{DATASET_AVATARS}/{handle}") for handle in config.handles}
+    drawn = {handle: draw_avatar(data) for handle, data in found.items() if data}
+    return {handle: picture for handle, picture in drawn.items() if picture}
 
 
 def _load_base_model(config: RunConfig, work_dir: Path) -> LanguageModel:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import (
-    CARD,
+    CARD_FACTS,
     DATASET_INFO,
     DATASET_POSTS,
     LOSS_CURVE,
@@ -24,15 +24,14 @@ from tweetbot_api.names import (
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation, WandbRuns
 from tweetbot_trainer.artifacts import Store
-from tweetbot_trainer.card import CardFacts, render_card, title_of
-from tweetbot_trainer.curve import draw_loss_curve
+from tweetbot_trainer.card import CardFacts
 from tweetbot_trainer.dataset import DatasetInfo
 from tweetbot_trainer.generate import Sample, generation_config
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel
 from tweetbot_trainer.output_manifest import RunFacts, write_output_manifest
-from tweetbot_trainer.picture import draw_predictions
 from tweetbot_trainer.progress import Reporter
+from tweetbot_trainer.showcase import write_showcase
 from tweetbot_trainer.tracking import Tracker
 
 _STATUS_SAMPLES: Final = 3
@@ -53,6 +52,10 @@ class TrainedBot:
     """Held-out loss, if posts were held out."""
     samples: list[Sample]
     """What it wrote."""
+    language: str
+    """What most of the posts are written in (ISO 639-1)."""
+    avatars: Mapping[str, bytes]
+    """Pictures of the accounts that have one, as PNG by handle."""
     measured_posts: list[str]
     """What it wrote without a prompt, to be measured."""
     metrics: MetricsLog
@@ -92,19 +95,18 @@ def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker,
 def _write_files(bot: TrainedBot, train_url: str | None, work_dir: Path) -> dict[str, Path]:
     """Write every output to the work folder; return them by key."""
     _save_model(bot, work_dir / MODEL_DIR)
-    (work_dir / CARD).write_text(render_card(_card_facts(bot, train_url)), encoding="utf-8")
+    facts = _card_facts(bot, train_url)
+    (work_dir / CARD_FACTS).write_text(json.dumps(facts.to_wire(), indent=2, ensure_ascii=False), encoding="utf-8")
+    write_showcase(work_dir / MODEL_DIR, facts, bot.metrics.losses, bot.avatars)
+    for name in (PREDICTIONS, LOSS_CURVE):
+        shutil.copyfile(work_dir / MODEL_DIR / name, work_dir / name)
     written = [*bot.samples, Sample(prompt="", posts=bot.measured_posts)]
     samples = json.dumps([sample.to_wire() for sample in written if sample.posts], indent=2, ensure_ascii=False)
     (work_dir / SAMPLES).write_text(samples, encoding="utf-8")
-    handles = bot.config.handles
-    names = [title_of(counts) for counts in bot.info.data]
-    draw_predictions(work_dir / PREDICTIONS, names, handles, bot.samples[0].prompt, bot.samples[0].posts)
-    title = "Loss of " + " & ".join(f"@{handle}" for handle in handles)
-    draw_loss_curve(work_dir / LOSS_CURVE, title, bot.metrics.losses, bot.evaluation)
     model_files = [path for path in sorted((work_dir / MODEL_DIR).rglob("*")) if path.is_file()]
     return {
         **{path.relative_to(work_dir).as_posix(): path for path in model_files},
-        **{key: work_dir / key for key in (PREDICTIONS, LOSS_CURVE, METRICS, SAMPLES)},
+        **{key: work_dir / key for key in (PREDICTIONS, LOSS_CURVE, METRICS, SAMPLES, CARD_FACTS)},
     }
 
 
@@ -132,6 +134,9 @@ def _card_facts(bot: TrainedBot, train_url: str | None) -> CardFacts:
     return CardFacts(
         config=bot.config,
         data=bot.info.data,
+        dataset=bot.info.dataset,
+        language=bot.language,
+        avatars=list(bot.avatars),
         evaluation=bot.evaluation,
         samples=bot.samples,
         wandb=_wandb_runs(bot, train_url),

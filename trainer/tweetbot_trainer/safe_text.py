@@ -13,8 +13,11 @@ _JOINERS: Final = frozenset({"\u200c", "\u200d"})
 """Zero-width: one parts letters in Persian and Indic words, the other joins letters and emoji."""
 _REPLACEMENT: Final = "\ufffd"
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
-_MARKDOWN = re.compile(r"[\\`*_\[\]|~@$]|:(?=//)|(?<=www)\.|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
+_MARKDOWN: Final = re.compile(r"[`*_\[\]|~@]|:(?=//)|(?<=www)\.|^[#+=-]", re.IGNORECASE)
 """What means something within a line, makes an address a link, or begins a heading or list."""
+_LIST_NUMBER: Final = re.compile(r"^(\d{1,9})([.)])")
+_MATHEMATICS: Final = str.maketrans({"\\": "&#92;", "$": "&#36;"})
+r"""Begin formulas on the Hub, where `\\(` does so even behind an escaped backslash."""
 
 
 def printable(text: str) -> str:
@@ -25,7 +28,8 @@ def printable(text: str) -> str:
 
 def escape_markdown(text: str) -> str:
     """Return the printable text so that Markdown and HTML show it letter by letter, in a table too."""
-    return _MARKDOWN.sub(r"\\\g<0>", html.escape(printable(text), quote=False))
+    escaped = html.escape(printable(text), quote=False).translate(_MATHEMATICS)
+    return _LIST_NUMBER.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\g<0>", escaped))
 
 
 def _is_hidden(character: str) -> bool:

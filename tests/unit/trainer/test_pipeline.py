@@ -96,9 +96,9 @@ def test_every_output_is_stored_and_matches_the_manifest(finished):
     listed = {file["path"]: file for file in json.loads(data)["files"]}
     assert set(listed) == set(store.list()) - {"manifest.json"}
     assert {
-        "dataset/dataset.json", "dataset/posts.jsonl", "loss.png", "metrics.jsonl", "model/README.md",
-        "model/config.json", "model/generation_config.json", "model/model.safetensors", "model/tokenizer.json",
-        "predictions.png", "samples.json",
+        "card.json", "dataset/dataset.json", "dataset/posts.jsonl", "loss.png", "metrics.jsonl",
+        "model/README.md", "model/config.json", "model/generation_config.json", "model/loss.png",
+        "model/model.safetensors", "model/predictions.png", "model/tokenizer.json", "predictions.png", "samples.json",
     } <= set(listed)  # fmt: skip
     for path, file in listed.items():
         assert file["sha256"] == hashlib.sha256(store.read_bytes(path)).hexdigest(), path

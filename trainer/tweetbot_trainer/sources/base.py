@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 PostKind = Literal["original", "reply", "quote", "repost"]
 
@@ -42,6 +42,15 @@ class Source(Protocol):
 
     def display_name(self, handle: str) -> str | None:
         """Return the account's name as people see it, if the source tells."""
+        ...
+
+
+@runtime_checkable
+class HasAvatars(Protocol):
+    """A source that also gives the accounts' pictures."""
+
+    def avatar(self, handle: str) -> bytes | None:
+        """Return the account's picture as the source holds it, None if there is none; never fails for its sake."""
         ...
 
 
