@@ -22,6 +22,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     COMPLETE = "Complete"
     FAILED = "Failed"
+    SUSPENDED = "Suspended"
 
 
 class Reason(StrEnum):
@@ -36,6 +37,9 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a password
+    SUSPENDING = "Suspending"
+    SUSPENDED = "Suspended"
+    SUPERSEDED = "Superseded"
     SUCCEEDED = "Succeeded"
     HUB_PUSH_FAILED = "HubPushFailed"
     # The spec or what it names
@@ -54,7 +58,12 @@ class Reason(StrEnum):
     OUTPUT_CONFLICT = "OutputConflict"
     OUT_OF_MEMORY = "OutOfMemory"
     NON_FINITE_LOSS = "NonFiniteLoss"
+    KILLED = "Killed"
     INTERRUPTED = "Interrupted"
+    EVICTED = "Evicted"
+    GPU_FAULT = "GPUFault"
+    TOO_MANY_PREEMPTIONS = "TooManyPreemptions"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
     RESULT_LOST = "ResultLost"
     JOB_FAILED = "JobFailed"
     INTERNAL_ERROR = "InternalError"
@@ -93,6 +102,17 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     Reason.SECRET_NOT_FOUND: Explanation(
         "A Secret that the bot names, or a key in it, is missing in the bot's namespace.",
         "Create it; the pod starts by itself. The message names the Secret.",
+    ),
+    Reason.SUSPENDING: Explanation(
+        "`spec.suspend` is true; the pod is saving a checkpoint and ends.", "Nothing to do; it has a minute for it."
+    ),
+    Reason.SUSPENDED: Explanation(
+        "`spec.suspend` is true; no pod runs. What is prepared and every checkpoint stay in S3.",
+        "Set `spec.suspend` to false, and the same run goes on.",
+    ),
+    Reason.SUPERSEDED: Explanation(
+        "The spec changed in a way that shapes the model, so another run took this one's place.",
+        "Nothing to do. What the former run had stored stays in S3 under its own run id.",
     ),
     Reason.SUCCEEDED: Explanation("The model and its manifest are stored.", "See `status.outputs`."),
     Reason.HUB_PUSH_FAILED: Explanation(
@@ -170,10 +190,34 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "Lower `spec.training.learningRate`, or use `precision: fp32`.",
         ExitCode.BAD_SPEC,
     ),
+    Reason.KILLED: Explanation(
+        "The container was killed by SIGKILL, and nothing tells by whom; mostly the node's memory was used up.",
+        "Nothing at first: it is tried again. If it stays, raise `spec.resources.memory`.",
+    ),
     Reason.INTERRUPTED: Explanation(
-        "The pod was stopped from outside: drained, preempted, evicted or deleted.",
-        "Nothing to do; another attempt follows.",
+        "The pod was stopped from outside: drained, preempted or deleted.",
+        "Nothing to do; another attempt follows and goes on from the last checkpoint. It does not count towards "
+        "`spec.maxAttempts`.",
         ExitCode.STOPPED_WITH_CHECKPOINT,
+    ),
+    Reason.EVICTED: Explanation(
+        "The node evicted the pod: its memory or disk ran short, or the pod used more disk than it may.",
+        "Nothing at first: another attempt follows, and it does not count towards `spec.maxAttempts`. The message is "
+        "the node's own.",
+    ),
+    Reason.GPU_FAULT: Explanation(
+        "The GPU reported an error that is not the program's.",
+        "Nothing at first: it is tried again. If it stays, look at the node's Xid and ECC errors and take it out.",
+        ExitCode.GPU_FAULT,
+    ),
+    Reason.TOO_MANY_PREEMPTIONS: Explanation(
+        "The run was stopped from outside more often than the platform's settings allow (`maxPreemptions`).",
+        "Choose a PriorityClass that is not preempted, or smaller `spec.resources`; then change `spec.runID`, which "
+        "trains anew.",
+    ),
+    Reason.DEADLINE_EXCEEDED: Explanation(
+        "The pods of the run held their nodes for `spec.activeDeadlineSeconds` in all.",
+        "Raise `spec.activeDeadlineSeconds` and change `spec.runID`, or train less: fewer epochs or posts.",
     ),
     Reason.RESULT_LOST: Explanation(
         "The Job succeeded but left no result that proves a stored manifest.",

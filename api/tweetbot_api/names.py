@@ -24,6 +24,8 @@ LABEL_JOB_KIND: Final = f"{GROUP}/job-kind"
 LABEL_RUN_ID: Final = f"{GROUP}/run-id"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+ANNOTATION_RUNS: Final = f"{GROUP}/runs"
+"""On a Job: `status.run` of each bot of its batch when it was made, to rebuild a status that was lost."""
 ANNOTATION_OPERATOR_VERSION: Final = f"{GROUP}/operator-version"
 FIELD_MANAGER: Final = "tweetbot-operator"
 

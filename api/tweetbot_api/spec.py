@@ -454,8 +454,18 @@ class TweetBotSpec(ApiModel):
     """Where metrics are sent."""
     run_id: Annotated[str, StringConstraints(max_length=63)] | None = Field(default=None, alias="runID")
     """Change it to any new text to have an unchanged bot trained again."""
+    suspend: bool = False
+    """True stops the run: its pod is asked to save a checkpoint and ends, and nothing is made until it is false again;
+    then the same run goes on. It counts neither as an attempt nor as a preemption."""
     max_attempts: int = Field(default=3, ge=1, le=20)
-    """How often each Job of a run is tried before the run fails."""
+    """How often each Job of a run is tried before the run fails. Attempts that were stopped from outside (drained,
+    preempted, evicted, deleted) do not count; the platform's settings limit those."""
+    active_deadline_seconds: int | None = Field(default=None, ge=1, le=31_536_000)
+    """Seconds for which the pods of a run may hold their nodes, both Jobs and all attempts together; then the run
+    fails. Time in a queue, suspended or between attempts is free. Without it, no limit."""
+    ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=31_536_000)
+    """Seconds after which the Jobs (with pods and ConfigMaps) of a run that has ended are removed. The status, and what
+    is stored in S3, stay. Without it, the operator's default."""
 
     model_config = cel_rules(
         (

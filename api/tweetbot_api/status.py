@@ -57,7 +57,11 @@ class Run(ApiModel):
     job_kind: JobKind = "prepare"
     """The Job that the run is at."""
     attempt: int = 1
-    """Counts the tries of that Job."""
+    """Counts the tries of that Job, whatever ended the earlier ones."""
+    failed_attempts: int = 0
+    """Tries of that Job that failed by themselves: those that `spec.maxAttempts` counts."""
+    preemptions: int = 0
+    """Tries of this run that were stopped from outside: drained, preempted, evicted or deleted."""
     job_name: str
     """Name of the Job of this attempt."""
     job_uid: str | None = Field(default=None, alias="jobUID")
@@ -68,6 +72,11 @@ class Run(ApiModel):
     """When the run ended."""
     retry_time: Time | None = None
     """Before this time the attempt's Job is not made: the pause after a failure."""
+    attempt_start_time: Time | None = None
+    """When the pod of this attempt got its node."""
+    active_seconds: int = 0
+    """Seconds for which the pods of earlier attempts and Jobs of this run held their nodes: what
+    `spec.activeDeadlineSeconds` limits, together with the pod of today."""
     gpu_seconds: int = 0
     """Seconds of GPU held by the train Jobs of this run, times GPUs."""
 

@@ -97,8 +97,8 @@ class Cluster:
         )
 
     def delete(self, kind: str, key: Key, uid: str) -> None:
-        """Delete this very object, and in the background what it owns."""
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        """Delete this very object; it stays, marked as being deleted, until its pods have ended."""
+        options = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
         self._call("DELETE", f"{_path(kind, key.namespace)}/{key.name}", options)
 
     def patch_status(self, key: Key, resource_version: str, status: Document) -> Document:

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import kopf
@@ -31,6 +30,7 @@ from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.settings import OperatorSettings, Server, SettingsError, load_settings
 from tweetbot_operator.store import Store
 from tweetbot_operator.tokens import TokenReviewer
+from tweetbot_operator.version import operator_version
 from tweetbot_operator.workqueue import WorkQueue, run_workers
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ async def run(settings: OperatorSettings, context: ssl.SSLContext, operator_ca: 
     threads = settings.workers + _THREADS_FOR_SERVER
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="worker"))
     cluster, store, inbox = Cluster(threads), Store(), Inbox()
-    metrics = Metrics(_read_version())
+    metrics = Metrics(operator_version())
     queue: WorkQueue[Key] = WorkQueue(time.monotonic)
     metrics.watch(store.count_phases, lambda: len(queue))
     reconciler = Reconciler(
@@ -148,13 +148,6 @@ async def _background(coroutine: Coroutine[None, None, None]) -> AsyncIterator[N
         await asyncio.sleep(0)
         yield
         task.cancel()
-
-
-def _read_version() -> str:
-    try:
-        return version("tweetbot-operator")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"
 
 
 def _now() -> datetime:

@@ -3,13 +3,14 @@
 Reads Kubernetes objects into the few facts that decisions rest on. Decides nothing.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
 from tweetbot_api.messages import BotOutcome, ProgressMessage
-from tweetbot_api.names import CONTAINER, LABEL_ATTEMPT, LABEL_JOB_KIND, LABEL_RUN_ID, JobKind
+from tweetbot_api.names import ANNOTATION_RUNS, CONTAINER, LABEL_ATTEMPT, LABEL_JOB_KIND, LABEL_RUN_ID, JobKind
 from tweetbot_api.termination import decode_termination
 
 Document = Mapping[str, Any]
@@ -17,6 +18,9 @@ JobState = Literal["active", "suspended", "succeeded", "failed"]
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 _LONGEST_MESSAGE = 1000
+_FAILED_BY_DISRUPTION = re.compile(r"has condition DisruptionTarget matching FailJob rule")
+_FAILED_BY_EXIT_CODE = re.compile(r"failed with exit code (\d+) matching FailJob rule")
+"""What the Job controller writes when a rule of podFailurePolicy ends a Job: it stays when the pod is gone."""
 
 
 class Key(NamedTuple):
@@ -47,6 +51,12 @@ class ObservedJob:
     state: JobState
     message: str = ""
     """Why it failed, in the Job controller's words."""
+    is_disrupted: bool = False
+    """Whether it failed because its pod was drained, preempted or evicted."""
+    exit_code: int | None = None
+    """The exit code that it failed with."""
+    runs: str = ""
+    """`status.run` of each bot of its batch when it was made, as JSON; kept while it is not finished."""
     is_deleting: bool = False
 
     @property
@@ -69,13 +79,16 @@ class ObservedPod:
     phase: str
     created: datetime
     started: datetime | None = None
-    """When its container started."""
+    """When its node took it: from then on it holds what it asked for."""
     finished: datetime | None = None
     """When its container ended."""
     exit_code: int | None = None
     is_out_of_memory: bool = False
     is_disrupted: bool = False
     """Whether Kubernetes itself stopped it: drained, preempted, evicted."""
+    ended_by: str | None = None
+    """Why its node ended it as a whole, such as Evicted."""
+    ended_message: str = ""
     termination_message: str | None = None
     waiting_reason: str | None = None
     waiting_message: str = ""
@@ -148,6 +161,7 @@ def read_job(document: Document) -> ObservedJob:
     metadata, status = document["metadata"], document.get("status") or {}
     labels = metadata.get("labels") or {}
     state, message = _classify_job(document.get("spec") or {}, status)
+    exit_code = _FAILED_BY_EXIT_CODE.search(message)
     return ObservedJob(
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
@@ -157,6 +171,9 @@ def read_job(document: Document) -> ObservedJob:
         attempt=_read_number(labels.get(LABEL_ATTEMPT)),
         state=state,
         message=message,
+        is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None,
+        exit_code=int(exit_code[1]) if exit_code else None,
+        runs="" if state in {"succeeded", "failed"} else (metadata.get("annotations") or {}).get(ANNOTATION_RUNS, ""),
         is_deleting="deletionTimestamp" in metadata,
     )
 
@@ -178,11 +195,13 @@ def read_pod(document: Document) -> ObservedPod:
         kind=_read_kind(labels),
         phase=status.get("phase", "Pending"),
         created=_read_time(metadata["creationTimestamp"]),
-        started=_read_optional_time(terminated.get("startedAt") or (state.get("running") or {}).get("startedAt")),
+        started=_read_optional_time(status.get("startTime")),
         finished=_read_optional_time(terminated.get("finishedAt")),
         exit_code=terminated.get("exitCode"),
         is_out_of_memory=terminated.get("reason") == "OOMKilled",
         is_disrupted=(conditions.get("DisruptionTarget") or {}).get("status") == "True",
+        ended_by=status.get("reason"),
+        ended_message=status.get("message", "")[:_LONGEST_MESSAGE],
         termination_message=terminated.get("message"),
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message", "")[:_LONGEST_MESSAGE],

@@ -12,7 +12,7 @@ from tweetbot_api.types import TweetBot
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.inbox import Attempt, Inbox
 from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod
-from tweetbot_operator.plan import CHECK_SECONDS
+from tweetbot_operator.situation import CHECK_SECONDS
 from tweetbot_operator.store import Store, read_key
 
 
@@ -34,7 +34,7 @@ class Observer:
         if run is None or run.id != bot.run_id or run.completion_time is not None:
             return Observed(other_jobs=self._find_jobs(bot), operator_ca=self._operator_ca)
         job = self._find_job(bot, run)
-        former_pods = self._find_former_pods(bot, run) if job is None else ()
+        former_pods = self._find_former_pods(bot, run) if job is None else []
         key, attempt = _name(bot), Attempt(bot.metadata.uid, run.id, run.job_kind, run.attempt)
         return Observed(
             job=job,
@@ -70,30 +70,29 @@ class Observer:
         group = Key(bot.metadata.namespace, run.job_name)
         pods = self._store.pods.of(group)
         if job is not None and job.is_finished and not any(pod.finished for pod in pods):
-            pods = self._fetch_pods(bot, run, [group])
+            self._fetch_pods(bot, run)
+            pods = self._store.pods.of(group)
         return tuple(sorted(pods, key=lambda pod: pod.created, reverse=True))
 
     def _find_former_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
-        """Return the pods that were made before the Job that is to be made now, for this attempt or an earlier one."""
-        jobs = [
-            Key(bot.metadata.namespace, names.job_name(bot.metadata.name, run.id, run.job_kind, attempt))
-            for attempt in range(1, run.attempt + 1)
-        ]
-        if run.attempt == 1:
-            return self._store.pods.of(jobs[0])
-        return self._fetch_pods(bot, run, jobs)
+        """Return the pods that were made before the Job that is to be made now, for this attempt or an earlier one.
 
-    def _fetch_pods(self, bot: TweetBot, run: Run, jobs: list[Key]) -> list[ObservedPod]:
-        """Ask the cluster for the run's pods, correct the memory by the answer, and return those of these Jobs."""
+        The cluster is asked before a GPU is, and wherever there was an attempt before; a first prepare Job needs no
+        more than what is known.
+        """
+        own = Key(bot.metadata.namespace, run.job_name)
+        if run.job_kind == "prepare" and run.attempt == 1:
+            return self._store.pods.of(own)
+        return [pod for pod in self._fetch_pods(bot, run) if pod.kind == run.job_kind]
+
+    def _fetch_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
+        """Ask the cluster for the run's pods and correct the memory by the answer."""
         found = self._cluster.list_pods(bot.metadata.namespace, {names.LABEL_RUN_ID: run.id})
         present = {read_key(document) for document in found}
-        for document in found:
-            self._store.put_pod(document, self._uptime())
-        for job in jobs:
-            for pod in self._store.pods.of(job):
-                if pod.key not in present:
-                    self._store.pods.drop(pod.key)
-        return [pod for job in jobs for pod in self._store.pods.of(job)]
+        for pod in self._store.pods.of(Key(bot.metadata.namespace, run.job_name)):
+            if pod.key not in present:
+                self._store.pods.drop(pod.key)
+        return [self._store.put_pod(document, self._uptime()) for document in found]
 
 
 def is_owned(job: ObservedJob, uid: str) -> bool:

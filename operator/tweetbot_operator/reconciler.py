@@ -31,9 +31,10 @@ from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key, Observed, read_job
 from tweetbot_operator.observer import Observer, is_owned
-from tweetbot_operator.plan import Plan, make_plan
+from tweetbot_operator.plan import make_plan
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.settings import OperatorSettings
+from tweetbot_operator.situation import Plan
 from tweetbot_operator.store import Store
 from tweetbot_operator.workqueue import TryAgainError
 
@@ -147,7 +148,7 @@ class Reconciler:
     def _delete_job(self, key: Key, uid: str) -> None:
         try:
             self._cluster.delete("Job", key, uid)
-            logger.info("superseded job deleted namespace=%s job=%s", key.namespace, key.name)
+            logger.info("useless job deleted namespace=%s job=%s", key.namespace, key.name)
         except (GoneError, ConflictError):
             self._store.jobs.drop(key)
 

@@ -62,6 +62,8 @@ class Defaults(ApiModel):
     """The train pod."""
     prepare: PrepareResources = PrepareResources()
     """The prepare pod."""
+    ttl_seconds_after_finished: int | None = Field(default=86_400, ge=0)
+    """Seconds after which the Jobs of a run that has ended are removed; None leaves them until the bot is deleted."""
 
 
 class OperatorSettings(ApiModel):
@@ -77,6 +79,8 @@ class OperatorSettings(ApiModel):
     """What a bot gets when its spec leaves it out."""
     retry_pause_seconds: int = Field(default=10, ge=0)
     """Pause before the second attempt; it doubles with each further one, up to ten minutes."""
+    max_preemptions: int = Field(default=20, ge=0)
+    """How often a run may be stopped from outside (drained, preempted, evicted) before it fails."""
     workers: int = Field(default=8, ge=1, le=64)
     """Bots that are worked on at the same time."""
 

@@ -39,6 +39,7 @@ class Bot(Protocol):
 _Flags = dict[ConditionType, bool]
 _WORKING: _Flags = {ConditionType.READY: False, ConditionType.RECONCILING: True}
 _STALLED: _Flags = {ConditionType.READY: False, ConditionType.STALLED: True}
+_SUSPENDED: _Flags = {ConditionType.READY: False, ConditionType.SUSPENDED: True}
 _COMPLETE: _Flags = {ConditionType.READY: True, ConditionType.COMPLETE: True}
 _FAILED: _Flags = {ConditionType.READY: False, ConditionType.STALLED: True, ConditionType.FAILED: True}
 
@@ -52,6 +53,11 @@ def started(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:
 def working(bot: Bot, phase: Phase, verdict: Verdict, now: datetime, **changes: Any) -> TweetBotStatus:
     """Return the status of a run that goes on."""
     return _status(bot, phase, _WORKING, verdict, now, changes)
+
+
+def suspended(bot: Bot, verdict: Verdict, now: datetime) -> TweetBotStatus:
+    """Return the status of a run that rests as the spec asks for, with no pod left."""
+    return _status(bot, "Suspended", _SUSPENDED, verdict, now, {"stage": None})
 
 
 def stalled(bot: Bot, verdict: Verdict, now: datetime) -> TweetBotStatus:
@@ -87,7 +93,7 @@ def failed(bot: Bot, run: Run, failure: Failure, now: datetime) -> TweetBotStatu
 def ended(bot: Bot, now: datetime) -> TweetBotStatus:
     """Return the status of a run that has ended: the same as ever, whatever the bot was edited to be meanwhile."""
     failure = bot.status.failure
-    if bot.status.outputs is not None or failure is None:
+    if failure is None:
         return _status(bot, "Succeeded", _COMPLETE, _STORED, now, {})
     return _status(bot, "Failed", _FAILED, Verdict(known_reason(failure), failure.message), now, {})
 

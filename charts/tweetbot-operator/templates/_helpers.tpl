@@ -50,5 +50,6 @@ namespaces: {{ toJson .Values.namespaces }}
 defaults:
   {{- toYaml .Values.defaults | nindent 2 }}
 retryPauseSeconds: {{ int .Values.retryPauseSeconds }}
+maxPreemptions: {{ int .Values.maxPreemptions }}
 workers: {{ int .Values.workers }}
 {{- end }}

@@ -1,15 +1,16 @@
 """The prepare Job and the train Job: one pod, tried once; a further attempt is another Job with another name."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from tweetbot_api import names
-from tweetbot_api.exitcodes import PERMANENT
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import Manifest, build_labels
 from tweetbot_operator.builders.pod import build_pod
 from tweetbot_operator.resolve import resolve
 from tweetbot_operator.settings import OperatorSettings
+from tweetbot_operator.version import operator_version
 
 
 def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], settings: OperatorSettings) -> Manifest:
@@ -23,6 +24,10 @@ def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], sett
             "name": job_name,
             "namespace": bots[0].metadata.namespace,
             "labels": labels | ({names.LABEL_QUEUE: queue} if queue else {}),
+            "annotations": {
+                names.ANNOTATION_OPERATOR_VERSION: operator_version(),
+                names.ANNOTATION_RUNS: _record_runs(bots),
+            },
             "ownerReferences": [_build_owner(bot, is_only=len(bots) == 1) for bot in bots],
         },
         "spec": {
@@ -34,24 +39,27 @@ def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], sett
             # An old pod is gone before a new one starts: two never write to one prefix.
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _build_failure_rules()},
-            "template": {"metadata": {"labels": labels}, "spec": build_pod(kind, job_name, bots[0], settings)},
+            "template": {"metadata": {"labels": labels}, "spec": build_pod(kind, job_name, bots, settings)},
         },
     }
 
 
 def _build_failure_rules() -> list[dict[str, Any]]:
-    """Return the rules by which a pod's end counts; the first that matches wins."""
+    """Return the rules by which a pod's end fails the Job: any does, for the next attempt is the operator's to decide.
+
+    Their use is the Job's message, which names the disruption or the exit code long after the pod is gone.
+    """
     return [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {
             "action": "FailJob",
-            "onExitCodes": {
-                "containerName": names.CONTAINER,
-                "operator": "In",
-                "values": sorted(int(code) for code in PERMANENT),
-            },
+            "onExitCodes": {"containerName": names.CONTAINER, "operator": "NotIn", "values": [0]},
         },
     ]
+
+
+def _record_runs(bots: Sequence[TweetBot]) -> str:
+    return json.dumps([bot.status.run.to_wire() for bot in bots if bot.status.run], separators=(",", ":"))
 
 
 def _build_owner(bot: TweetBot, *, is_only: bool) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The pod of a Job: restricted, without a Kubernetes token of its own, its credentials from Secrets that it names."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tweetbot_api import names
@@ -15,15 +16,18 @@ TOKEN_SECONDS = 3600
 _S3_KEYS = (names.ENV_S3_ACCESS_KEY, names.ENV_S3_SECRET_KEY)
 
 
-def build_pod(kind: names.JobKind, config_map: str, bot: TweetBot, settings: OperatorSettings) -> dict[str, Any]:
-    """Return the spec of the pod that works on a batch which this bot stands for."""
-    resolved = resolve(bot, settings)
+def build_pod(
+    kind: names.JobKind, config_map: str, bots: Sequence[TweetBot], settings: OperatorSettings
+) -> dict[str, Any]:
+    """Return the spec of the pod that works on a batch of bots that are all alike."""
+    resolved = resolve(bots[0], settings)
     pull_secrets = [{"name": name} for name in settings.images.pull_secrets]
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
+        **_build_deadline(bots),
         **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
         **(_build_placement(resolved.train) if kind == "train" else {}),
         "securityContext": {
@@ -36,6 +40,17 @@ def build_pod(kind: names.JobKind, config_map: str, bot: TweetBot, settings: Ope
         "containers": [_build_container(kind, resolved, settings)],
         "volumes": _build_volumes(kind, config_map),
     }
+
+
+def _build_deadline(bots: Sequence[TweetBot]) -> dict[str, int]:
+    """Return what of the run's time is left, so that the node ends the pod even if the operator is away.
+
+    One bot's limit must not end its neighbours in a batch: there only the operator watches it.
+    """
+    limit, run = bots[0].spec.active_deadline_seconds, bots[0].status.run
+    if limit is None or run is None or len(bots) > 1:
+        return {}
+    return {"activeDeadlineSeconds": max(1, limit - run.active_seconds)}
 
 
 def _build_container(kind: names.JobKind, resolved: Resolved, settings: OperatorSettings) -> dict[str, Any]:
@@ -52,7 +67,8 @@ def _build_container(kind: names.JobKind, resolved: Resolved, settings: Operator
             "readOnlyRootFilesystem": True,
         },
         "terminationMessagePath": names.TERMINATION_MESSAGE_PATH,
-        "terminationMessagePolicy": "File",
+        # A trainer that dies without a word leaves the end of its log instead.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _build_mounts(kind),
     }
 

@@ -1,14 +1,21 @@
 """Why did an attempt fail? Told by the trainer if it could, else by what Kubernetes saw of the pod and the Job."""
 
 from tweetbot_api.conditions import EXPLANATIONS, Reason
-from tweetbot_api.exitcodes import is_retryable
+from tweetbot_api.exitcodes import ExitCode, is_retryable
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Failure
 from tweetbot_operator.observed import Observed, ObservedPod
 
 _SIGKILL, _SIGTERM = 137, 143
-_LONGEST_MESSAGE = 1024
+_LONGEST_MESSAGE, _LONGEST_LOG = 1024, 2048
+_FROM_OUTSIDE = frozenset({Reason.INTERRUPTED, Reason.EVICTED})
+_BY_CODE = {
+    _SIGTERM: (Reason.INTERRUPTED, "the pod was stopped before it could save anything"),
+    ExitCode.STOPPED_WITH_CHECKPOINT: (Reason.INTERRUPTED, "the pod was stopped after saving a checkpoint"),
+    ExitCode.GPU_FAULT: (Reason.GPU_FAULT, "the GPU reported an error"),
+    _SIGKILL: (Reason.KILLED, "the container was killed; most likely the node's memory was used up"),
+}
 
 
 def is_success(outcome: BotOutcome | None, kind: JobKind) -> bool:
@@ -20,21 +27,21 @@ def is_success(outcome: BotOutcome | None, kind: JobKind) -> bool:
 
 def explain_failure(observed: Observed) -> Failure:
     """Return why the Job of the current attempt, which has ended without success, did so."""
-    outcome, pod = observed.outcome, observed.pod
+    outcome, pod, job = observed.outcome, observed.pod, observed.job
     if outcome and outcome.failure:
         return _complete(outcome.failure, pod)
-    if observed.job is None:
+    if job is None:
         return Failure(reason=Reason.INTERRUPTED, message="the Job was deleted before it had ended")
-    if observed.job.state == "succeeded":
-        return Failure(
-            reason=Reason.RESULT_LOST,
-            message="the Job succeeded but no result proves that its output is stored; see the pod's log",
-            exit_code=pod.exit_code if pod else None,
-        )
-    return _explain_by_pod(pod) or Failure(
-        reason=Reason.JOB_FAILED,
-        message=(observed.job.message or "the Job failed and its pod is gone")[:_LONGEST_MESSAGE],
-        exit_code=pod.exit_code if pod else None,
+    code = pod.exit_code if pod and pod.exit_code is not None else job.exit_code
+    if job.state == "succeeded":
+        message = "the Job succeeded but no result proves that its output is stored; see the pod's log"
+        return Failure(reason=Reason.RESULT_LOST, message=message, exit_code=code)
+    reason, message = _explain_by_pod(pod) or _explain_by_code(code, is_disrupted=job.is_disrupted)
+    return Failure(
+        reason=reason,
+        message=(message or job.message or "the Job failed and its pod is gone")[:_LONGEST_MESSAGE],
+        exit_code=code,
+        log_tail=(pod.termination_message or "")[-_LONGEST_LOG:] or None if pod else None,
     )
 
 
@@ -47,20 +54,33 @@ def may_end_better(failure: Failure) -> bool:
     return code is None or is_retryable(code)
 
 
-def _explain_by_pod(pod: ObservedPod | None) -> Failure | None:
+def is_failed_for_good(outcome: BotOutcome | None) -> bool:
+    """Tell whether the trainer has said that no attempt can end well."""
+    return bool(outcome and outcome.failure and not may_end_better(outcome.failure))
+
+
+def is_from_outside(failure: Failure, observed: Observed) -> bool:
+    """Tell whether the attempt was stopped by others, whatever its trainer said while it was."""
+    is_disrupted = (observed.pod and observed.pod.is_disrupted) or (observed.job and observed.job.is_disrupted)
+    return failure.reason in _FROM_OUTSIDE or bool(is_disrupted)
+
+
+def _explain_by_pod(pod: ObservedPod | None) -> tuple[Reason, str] | None:
     if pod is None:
         return None
     if pod.is_out_of_memory:
-        return Failure(
-            reason=Reason.OUT_OF_MEMORY,
-            message="the container used more memory than its limit; raise spec.resources.memory",
-            exit_code=pod.exit_code,
-        )
-    if pod.is_disrupted or pod.is_deleting or pod.exit_code in {_SIGKILL, _SIGTERM}:
-        return Failure(
-            reason=Reason.INTERRUPTED, message=f"the pod {pod.key.name} was stopped", exit_code=pod.exit_code
-        )
+        return Reason.OUT_OF_MEMORY, "the container used more memory than its limit; raise spec.resources.memory"
+    if pod.ended_by == Reason.EVICTED:
+        return Reason.EVICTED, f"the pod {pod.key.name} was evicted: {pod.ended_message}"
+    if pod.is_disrupted or pod.is_deleting:
+        return Reason.INTERRUPTED, f"the pod {pod.key.name} was stopped"
     return None
+
+
+def _explain_by_code(code: int | None, *, is_disrupted: bool) -> tuple[Reason, str]:
+    if is_disrupted:
+        return Reason.INTERRUPTED, "the pod was drained, preempted or evicted, and is gone"
+    return _BY_CODE.get(code, (Reason.JOB_FAILED, "")) if code is not None else (Reason.JOB_FAILED, "")
 
 
 def _complete(failure: Failure, pod: ObservedPod | None) -> Failure:

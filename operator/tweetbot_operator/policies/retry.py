@@ -1,23 +1,35 @@
 """Is there another attempt, and when? Not after a failure that would repeat itself, and not without end."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
-from tweetbot_api.status import Failure
+from tweetbot_api.conditions import Reason
+from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.status import Failure, Run
+from tweetbot_operator.policies.deadline import explain_deadline, is_used_up
 from tweetbot_operator.policies.ending import may_end_better
+from tweetbot_operator.settings import OperatorSettings
 
 LONGEST_PAUSE_SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Another attempt follows after this pause."""
+def explain_end(
+    failure: Failure, run: Run, spec: TweetBotSpec, left: int | None, settings: OperatorSettings
+) -> Failure | None:
+    """Return the failure with which the run ends after this one of an attempt, or None if another attempt follows.
 
-    pause: timedelta
+    `run` has the attempt counted already; `left` are the seconds until its deadline.
+    """
+    if not may_end_better(failure) or run.failed_attempts >= spec.max_attempts:
+        return failure
+    if is_used_up(left):
+        return explain_deadline(spec)
+    if run.preemptions > settings.max_preemptions:
+        message = f"stopped from outside {run.preemptions} times, more than the platform allows; {failure.message}"
+        return failure.model_copy(update={"reason": Reason.TOO_MANY_PREEMPTIONS, "message": message[:1024]})
+    return None
 
 
-def decide_retry(failure: Failure, attempt: int, max_attempts: int, pause_seconds: int) -> Retry | None:
-    """Return the pause before the next attempt, or None if this failure is the run's last."""
-    if not may_end_better(failure) or attempt >= max_attempts:
-        return None
-    return Retry(timedelta(seconds=min(pause_seconds * 2 ** (attempt - 1), LONGEST_PAUSE_SECONDS)))
+def choose_pause(run: Run, *, is_from_outside: bool, pause_seconds: int) -> timedelta:
+    """Return the pause before the next attempt: it doubles with each failure of the Job, not with preemptions."""
+    doublings = 0 if is_from_outside else max(0, run.failed_attempts - 1)
+    return timedelta(seconds=min(pause_seconds * 2**doublings, LONGEST_PAUSE_SECONDS))

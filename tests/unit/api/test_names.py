@@ -20,6 +20,7 @@ FROZEN = {
     "LABEL_RUN_ID": "tweetbot.dev/run-id",
     "LABEL_ATTEMPT": "tweetbot.dev/attempt",
     "LABEL_QUEUE": "kueue.x-k8s.io/queue-name",
+    "ANNOTATION_RUNS": "tweetbot.dev/runs",
     "ANNOTATION_OPERATOR_VERSION": "tweetbot.dev/operator-version",
     "FIELD_MANAGER": "tweetbot-operator",
     "CONTAINER": "trainer",

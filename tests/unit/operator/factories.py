@@ -71,6 +71,7 @@ def make_pod(
     message: str = "",
     unschedulable: str | None = None,
     disrupted: bool = False,
+    evicted: str | None = None,
     name: str | None = None,
     created: str = "2026-11-23T11:58:00Z",
 ) -> Document:
@@ -87,7 +88,9 @@ def make_pod(
         phase = "Failed" if exit_code else "Succeeded"
     if waiting or unschedulable:
         state, phase = {"waiting": {"reason": waiting, "message": message}}, "Pending"
-    conditions = [{"type": "DisruptionTarget", "status": "True"}] if disrupted else []
+    conditions = [{"type": "DisruptionTarget", "status": "True"}] if disrupted or evicted else []
+    times = {} if unschedulable else {"startTime": "2026-11-23T11:59:00Z"}
+    ended = {"reason": "Evicted", "message": evicted} if evicted else {}
     if unschedulable:
         reason = {"reason": "Unschedulable", "message": unschedulable}
         conditions.append({"type": "PodScheduled", "status": "False", **reason})
@@ -104,7 +107,7 @@ def make_pod(
             "labels": make_labels(bot) | {"batch.kubernetes.io/job-name": run.job_name},
             "ownerReferences": [{"kind": "Job", "name": run.job_name, "uid": f"uid-of-{run.job_name}"}],
         },
-        "status": {"phase": phase, "conditions": conditions, "containerStatuses": statuses},
+        "status": {"phase": phase, "conditions": conditions, "containerStatuses": statuses, **times, **ended},
     }
 
 

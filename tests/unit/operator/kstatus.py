@@ -15,5 +15,7 @@ def assert_obeys_kstatus(status: TweetBotStatus, generation: int) -> None:
     assert not {"Reconciling", "Stalled"} <= set(conditions)
     is_complete = "Complete" in conditions
     assert (conditions["Ready"].status == "True") == is_complete
-    assert is_complete or "Reconciling" in conditions or "Stalled" in conditions
+    assert is_complete or {"Reconciling", "Stalled", "Suspended"} & set(conditions)
+    assert not {"Suspended", "Reconciling"} <= set(conditions)
+    assert not {"Suspended", "Stalled"} <= set(conditions)
     assert not {"Complete", "Failed"} <= set(conditions)

@@ -1,87 +1,17 @@
 """The life of a run, step by step: what is there, and what is then done."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.unit.operator.factories import (
-    NOW,
-    make_failure,
-    make_job,
-    make_outcome,
-    make_pod,
-    make_settings,
-    make_tweetbot,
-)
-from tests.unit.operator.kstatus import assert_obeys_kstatus
+from tests.unit.operator.factories import NOW, make_failure, make_outcome, make_pod, make_tweetbot
+from tests.unit.operator.life import NOTHING, Life, report
 from tweetbot_api.conditions import Reason
-from tweetbot_api.messages import BotOutcome, ProgressMessage
-from tweetbot_api.runconfig import BotIdentity
-from tweetbot_api.status import HuggingFaceModel, Progress, Stage
-from tweetbot_api.types import TweetBot
-from tweetbot_operator.observed import Observed, Report, Result, read_job, read_pod
-from tweetbot_operator.plan import Plan, make_plan
-
-SETTINGS = make_settings()
-NOTHING = Observed()
-
-
-@dataclass
-class Life:
-    """A bot and what is observed of it; `step` makes a plan and stores its status."""
-
-    bot: TweetBot = field(default_factory=make_tweetbot)
-    now = NOW
-
-    def step(self, observed: Observed = NOTHING) -> Plan:
-        plan = make_plan(self.bot, observed, SETTINGS, self.now)
-        if plan.status is not None:
-            assert_obeys_kstatus(plan.status, self.bot.metadata.generation)
-            self.bot = self.bot.model_copy(update={"status": plan.status})
-        return plan
-
-    def observe(self, state: str = "active", **pod: object) -> Observed:
-        return Observed(
-            job=read_job(make_job(self.bot, state=state)),
-            pods=(read_pod(make_pod(self.bot, **pod)),) if pod else (),
-        )
-
-    def finish(self, outcome: BotOutcome | None, exit_code: int = 0, **pod: object) -> Observed:
-        state = "failed" if exit_code else "succeeded"
-        return self.observe(state, outcome=outcome, exit_code=exit_code, **pod)
-
-    def start_job(self) -> None:
-        """Have the Job of the current attempt made and seen."""
-        self.step()
-        self.step(self.observe(waiting="ContainerCreating"))
-
-    def start_training(self) -> None:
-        self.step()
-        self.start_job()
-        self.step(self.finish(make_outcome("prepare")))
-        self.start_job()
-
-    def edit(self, **spec: object) -> None:
-        edited = make_tweetbot(**spec)
-        metadata = self.bot.metadata.model_copy(update={"generation": self.bot.metadata.generation + 1})
-        self.bot = edited.model_copy(update={"metadata": metadata, "status": self.bot.status})
-
-    @property
-    def reason(self) -> str:
-        return next(condition.reason for condition in self.bot.status.conditions if condition.type == "Ready")
-
-    @property
-    def message(self) -> str:
-        return next(condition.message for condition in self.bot.status.conditions if condition.type == "Ready")
-
-
-def report(bot: TweetBot, stage: Stage, percent: int, seconds: int = 0) -> Report:
-    run = bot.status.run
-    identity = BotIdentity(namespace="default", name="ann", uid="uid-of-ann", run_id=run.id, attempt=run.attempt)
-    message = ProgressMessage(bot=identity, job_kind=run.job_kind, stage=stage, progress=Progress(percent=percent))
-    return Report(message=message, received=NOW + timedelta(seconds=seconds))
-
+from tweetbot_api.messages import BotOutcome
+from tweetbot_api.status import HuggingFaceModel
+from tweetbot_operator.observed import Observed, Result, read_pod
+from tweetbot_operator.situation import Plan
 
 # The straight way
 
@@ -212,7 +142,10 @@ FAILURES = {
     "an unknown error is tried again": (make_failure("InternalError"), 171, {}, "InternalError", True),
     "a stop with a checkpoint is tried again": (make_failure("Interrupted", 170), 170, {}, "Interrupted", True),
     "out of memory counts as an attempt": (None, 137, {"terminated_reason": "OOMKilled"}, "OutOfMemory", True),
-    "a killed pod is an interruption": (None, 137, {}, "Interrupted", True),
+    "a kill that nobody explains counts as an attempt": (None, 137, {}, "Killed", True),
+    "a stop without a checkpoint is an interruption": (None, 143, {}, "Interrupted", True),
+    "a GPU fault is tried again": (None, 172, {}, "GPUFault", True),
+    "an evicted pod tells the node's words": (None, 137, {"evicted": "low on memory"}, "Evicted", True),
     "a drained pod is an interruption": (None, 1, {"disrupted": True}, "Interrupted", True),
     "a crash without a word is tried again": (None, 1, {"message": "Traceback"}, "JobFailed", True),
     "a success without a proof is tried again": (BotOutcome(), 0, {}, "ResultLost", True),

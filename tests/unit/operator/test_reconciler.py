@@ -96,6 +96,9 @@ STEPS: dict[str, Callable[[World], object]] = {
     "fail for good": lambda world: world.end_pods(make_failure("TooLittleText"), 65),
     "delete jobs": delete_recorded_jobs,
     "remove orphans": World.remove_orphans,
+    "drain": lambda world: world.end_pods(make_failure("Interrupted", 170), 170, is_drained=True),
+    "suspend": lambda world: world.edit(maxAttempts=20, suspend=True),
+    "resume": lambda world: world.edit(maxAttempts=20),
     "restart": World.restart,
     "wait": lambda world: world.wait(11),
     "crash after the next write": lambda world: crash(world, commits=True),
@@ -117,22 +120,29 @@ def test_whatever_happens_the_run_ends_once_and_nothing_is_lost(steps: list[str]
             continue
         start_time = start_time or status.run.start_time
         data = data or status.data
-        assert_obeys_kstatus(status, 1)
+        assert_obeys_kstatus(status, status.observed_generation)
         assert status.run.start_time == start_time
         assert status.data == data
         assert len(world.live_pods) <= 1, [pod["metadata"]["name"] for pod in world.live_pods]
         if status.failure is not None:
             # What the trainer said is never lost, and nothing is taken for deleted that only was not seen yet.
-            told = {"StorageUnavailable", "TooLittleText"} | ({"Interrupted"} if "delete jobs" in steps else set())
+            is_stopped = bool({"delete jobs", "drain"} & set(steps))
+            told = {"StorageUnavailable", "TooLittleText"} | ({"Interrupted"} if is_stopped else set())
             assert status.failure.reason in told
-        if not {"fail", "delete jobs"} & set(steps):
+        if not {"fail", "delete jobs", "drain", "suspend"} & set(steps):
             assert status.run.attempt == 1
+        if not {"delete jobs", "drain"} & set(steps):
+            assert status.run.preemptions == 0
+        if "fail" not in steps:
+            assert status.run.failed_attempts == ("fail for good" in steps and status.phase == "Failed")
         if had_ended:
             assert len(world.jobs_created) == jobs_before
             assert status.run.completion_time is not None
         had_ended = world.has_ended
     world.cluster.crash_at = None
+    world.edit(maxAttempts=20)
     run_to_the_end(world)
+    assert_obeys_kstatus(world.bot.status, world.bot.metadata.generation)
     created = [write for write in world.cluster.writes if write.startswith("create Job")]
     crashes = sum(step.startswith("crash") for step in steps)
     assert len(created) <= len(set(created)) + crashes

@@ -141,11 +141,15 @@ class World:
                         "ownerReferences": [owner],
                         "creationTimestamp": _time(self.now),
                     },
-                    "status": {"phase": "Running", "containerStatuses": [{"name": CONTAINER, "state": state}]},
+                    "status": {
+                        "phase": "Running",
+                        "startTime": _time(self.now),
+                        "containerStatuses": [{"name": CONTAINER, "state": state}],
+                    },
                 }
             )
 
-    def end_pods(self, outcome: BotOutcome | None = None, exit_code: int = 0) -> None:
+    def end_pods(self, outcome: BotOutcome | None = None, exit_code: int = 0, *, is_drained: bool = False) -> None:
         """End each pod that runs, and its Job with it; without an outcome, well and with a full result."""
         for pod in self.live_pods:
             kind = pod["metadata"]["labels"]["tweetbot.dev/job-kind"]
@@ -160,6 +164,7 @@ class World:
                 }
             }
             pod["status"]["phase"] = "Failed" if exit_code else "Succeeded"
+            pod["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True"}] if is_drained else []
             self.cluster.put(pod)
             key = Key("default", pod["metadata"]["labels"]["batch.kubernetes.io/job-name"])
             if ("Job", key) in self.cluster.objects:

@@ -1,0 +1,201 @@
+"""The steps of an attempt: its Job is made, followed, ends well or not, is suspended, or runs out of time."""
+
+from typing import Any
+
+from tweetbot_api import names
+from tweetbot_api.conditions import Reason
+from tweetbot_api.names import JobKind
+from tweetbot_api.status import Failure, Run
+from tweetbot_operator import status
+from tweetbot_operator.builders.event import Announcement
+from tweetbot_operator.builders.job import build_job
+from tweetbot_operator.builders.manifest import build_config_map
+from tweetbot_operator.policies import heartbeat
+from tweetbot_operator.policies.accounting import close_attempt, count_end
+from tweetbot_operator.policies.deadline import explain_deadline, is_used_up, seconds_left
+from tweetbot_operator.policies.ending import explain_failure, is_from_outside
+from tweetbot_operator.policies.retry import choose_pause, explain_end
+from tweetbot_operator.policies.validation import validate
+from tweetbot_operator.policies.verdict import Verdict
+from tweetbot_operator.policies.waiting import describe_wait, name_phase
+from tweetbot_operator.resolve import locate_output, resolve
+from tweetbot_operator.situation import CHECK_SECONDS, Plan, Situation
+
+
+def make_job(situation: Situation, run: Run) -> Plan:
+    """Make the Job of the attempt that stands in status, as soon as nothing forbids it."""
+    bot, now = situation.bot, situation.now
+    if run.job_uid is not None:
+        return fail_attempt(situation, run)
+    former = _name_what_still_writes(situation, run)
+    if bot.spec.suspend:
+        return _rest(situation, former)
+    if run.retry_time is not None and now < run.retry_time:
+        seconds = (run.retry_time - now).total_seconds()
+        return Plan(status=status.working(bot, "Pending", _explain_pause(situation), now), requeue_after=seconds)
+    invalid = validate(bot, situation.settings)
+    if invalid:
+        return stall(situation, invalid)
+    if is_used_up(seconds_left(bot.spec, run, (), now)):
+        return end_by_deadline(situation, run)
+    if former:
+        verdict = Verdict(Reason.RETRYING, f"attempt {run.attempt} waits for {former} of the former attempt to end")
+        return Plan(status=status.working(bot, "Pending", verdict, now), requeue_after=CHECK_SECONDS)
+    return Plan(create=(build_job(run.job_kind, run.job_name, [bot], situation.settings),), requeue_after=0)
+
+
+def follow_job(situation: Situation, run: Run) -> Plan:
+    """Report on a Job that is not finished."""
+    bot, observed, now = situation.bot, situation.observed, situation.now
+    job, pod = observed.job, observed.pod
+    assert job  # noqa: S101 - the caller has looked
+    is_new = run.job_uid is None
+    changes, requeue_after = _take_report(situation)
+    if is_new:
+        run = run.model_copy(update={"job_uid": job.uid, "retry_time": None})
+        changes["run"] = run
+    if observed.outcome and observed.outcome.failure:
+        # Another attempt may follow, but only once this Job is known to make no other pod.
+        changes["failure"] = explain_failure(observed)
+    phase, verdict = name_phase(job), describe_wait(job, pod)
+    wanted = status.working(bot, phase, verdict, now, **changes)
+    if wanted != bot.status and pod and pod.started and run.attempt_start_time is None:
+        # Worth no write of its own: it only counts should the pod vanish before its end is seen.
+        changes["run"] = run.model_copy(update={"attempt_start_time": pod.started})
+        wanted = status.working(bot, phase, verdict, now, **changes)
+    left = seconds_left(bot.spec, run, observed.pods, now)
+    return Plan(
+        apply=(build_config_map(run.job_kind, job, [bot], situation.settings, observed.operator_ca),) if is_new else (),
+        status=wanted,
+        requeue_after=requeue_after if left is None else min(requeue_after, left),
+    )
+
+
+def advance(situation: Situation, run: Run) -> Plan:
+    """Go on from a Job that has done its work: to the train Job, or to the end."""
+    bot, now, outcome = situation.bot, situation.now, situation.observed.outcome
+    assert outcome  # noqa: S101 - the caller has looked
+    run = _close(situation, run)
+    if outcome.manifest_sha256 is not None:
+        output = locate_output(bot, situation.settings)
+        events = [Announcement(Reason.SUCCEEDED, f"the model is stored at {output.uri}", run.job_name)]
+        if outcome.hugging_face and outcome.hugging_face.failure:
+            message = f"{outcome.hugging_face.url}: {outcome.hugging_face.failure}"
+            events.append(Announcement(Reason.HUB_PUSH_FAILED, message, run.job_name, is_warning=True))
+        return Plan(status=status.completed(bot, run, outcome, output, now), events=tuple(events))
+    following = _next_attempt(situation, run, "train", 1, failed_attempts=0, retry_time=None)
+    event = Announcement(
+        Reason.TRAINING, f"the posts are prepared; the Job {following.job_name} trains", following.job_name
+    )
+    changes = {**status.take_results(bot.status, outcome), "run": following, "failure": None}
+    verdict = Verdict(Reason.PENDING, "the posts are prepared, the train Job is about to be made")
+    return Plan(status=status.working(bot, "Pending", verdict, now, **changes), events=(event,), requeue_after=0)
+
+
+def fail_attempt(situation: Situation, run: Run) -> Plan:
+    """Let another attempt follow one that has failed, or let the run fail."""
+    bot, observed, settings = situation.bot, situation.observed, situation.settings
+    failure = explain_failure(observed)
+    from_outside = is_from_outside(failure, observed)
+    run = count_end(_close(situation, run), is_from_outside=from_outside)
+    end = explain_end(failure, run, bot.spec, seconds_left(bot.spec, run, (), situation.now), settings)
+    if end is not None:
+        return _fail_run(situation, run, end)
+    pause = choose_pause(run, is_from_outside=from_outside, pause_seconds=settings.retry_pause_seconds)
+    following = _next_attempt(situation, run, run.job_kind, run.attempt + 1, retry_time=situation.now + pause)
+    verdict = Verdict(Reason.RETRYING, _tell_failure(run, failure, bot.spec.max_attempts))
+    event = Announcement(Reason.RETRYING, verdict.message, run.job_name, is_warning=not from_outside)
+    changes = {"run": following, "failure": failure, "stage": None}
+    return Plan(
+        status=status.working(bot, "Pending", verdict, situation.now, **changes),
+        events=(event,),
+        requeue_after=pause.total_seconds(),
+    )
+
+
+def suspend_attempt(situation: Situation, run: Run) -> Plan:
+    """Give up the attempt of which a Job is there: the next one stands in status first, then the Job is deleted."""
+    following = _next_attempt(situation, _close(situation, run), run.job_kind, run.attempt + 1, retry_time=None)
+    verdict = Verdict(Reason.SUSPENDING, f"the Job {run.job_name} is being stopped")
+    changes = {"run": following, "stage": None}
+    return Plan(
+        status=status.working(situation.bot, "Suspended", verdict, situation.now, **changes),
+        events=(Announcement(Reason.SUSPENDED, verdict.message, run.job_name),),
+        requeue_after=0,
+    )
+
+
+def end_by_deadline(situation: Situation, run: Run) -> Plan:
+    """Let the run fail because its time is over; what still runs of it is deleted in the next pass."""
+    return _fail_run(situation, _close(situation, run), explain_deadline(situation.bot.spec))
+
+
+def stall(situation: Situation, invalid: Verdict) -> Plan:
+    """Report what is wrong with the spec."""
+    bot = situation.bot
+    event = Announcement(invalid.reason, invalid.message, f"generation-{bot.metadata.generation}", is_warning=True)
+    is_known = any(condition.message == invalid.message for condition in bot.status.conditions)
+    return Plan(status=status.stalled(bot, invalid, situation.now), events=() if is_known else (event,))
+
+
+def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:
+    """Return the status fields that the trainer's progress changes now, and when to look again."""
+    current, report = situation.bot.status, situation.observed.report
+    if report is None or not heartbeat.is_news(current, report):
+        return {}, CHECK_SECONDS
+    seconds = heartbeat.seconds_until_due(current, report, situation.now)
+    if seconds > 0:
+        return {}, seconds
+    return {"stage": report.message.stage, "progress": heartbeat.advance(current.progress, report)}, CHECK_SECONDS
+
+
+def _rest(situation: Situation, former: str | None) -> Plan:
+    """Report that nothing is made while the spec says so."""
+    bot, now = situation.bot, situation.now
+    if former:
+        verdict = Verdict(Reason.SUSPENDING, f"{former} is being stopped")
+        return Plan(status=status.working(bot, "Suspended", verdict, now), requeue_after=CHECK_SECONDS)
+    verdict = Verdict(Reason.SUSPENDED, "spec.suspend is true; set it to false to go on")
+    return Plan(status=status.suspended(bot, verdict, now))
+
+
+def _fail_run(situation: Situation, run: Run, failure: Failure) -> Plan:
+    message = _tell_failure(run, failure, situation.bot.spec.max_attempts)
+    event = Announcement(status.known_reason(failure), message, run.job_name, is_warning=True)
+    return Plan(status=status.failed(situation.bot, run, failure, situation.now), events=(event,))
+
+
+def _next_attempt(situation: Situation, run: Run, kind: JobKind, attempt: int, **changes: Any) -> Run:
+    job_name = names.job_name(situation.bot.metadata.name, run.id, kind, attempt)
+    return run.model_copy(
+        update={"job_kind": kind, "attempt": attempt, "job_name": job_name, "job_uid": None, **changes}
+    )
+
+
+def _close(situation: Situation, run: Run) -> Run:
+    gpus = resolve(situation.bot, situation.settings).train.gpus or 0
+    return close_attempt(run, situation.observed.pods, gpus, situation.now)
+
+
+def _tell_failure(run: Run, failure: Failure, max_attempts: int) -> str:
+    counted = f"{run.failed_attempts} of {max_attempts} failures, {run.preemptions} preemptions"
+    return f"{failure.reason}: attempt {run.attempt} ended ({counted}): {failure.message}"
+
+
+def _explain_pause(situation: Situation) -> Verdict:
+    """Return why there is a pause: as it was said when it began, or anew after an edit or a suspension."""
+    ready = next((item for item in situation.bot.status.conditions if item.type == "Ready"), None)
+    if ready and ready.reason == Reason.RETRYING:
+        return Verdict(Reason.RETRYING, ready.message)
+    failure = situation.bot.status.failure
+    return Verdict(Reason.RETRYING, f"{failure.reason}: {failure.message}" if failure else "the next attempt follows")
+
+
+def _name_what_still_writes(situation: Situation, run: Run) -> str | None:
+    """Name a Job or pod of a former attempt that may still write to the run's prefix, if there is one."""
+    for job in situation.observed.other_jobs:
+        if job.run_id == run.id and job.kind == run.job_kind and not job.is_finished:
+            return f"the Job {job.key.name}"
+    for pod in situation.observed.other_live_pods:
+        return f"the pod {pod.key.name}"
+    return None

@@ -1,0 +1,25 @@
+"""Which Jobs of a bot have nothing left to do? A Job that works for other bots too is left to them."""
+
+from tweetbot_api.conditions import Reason
+from tweetbot_api.status import TweetBotStatus
+from tweetbot_operator.observed import ObservedJob
+
+
+def is_useless(job: ObservedJob, run_id: str, status: TweetBotStatus, *, is_expired: bool) -> bool:
+    """Tell whether the Job is to be deleted: of another run, of an attempt given up, or of a run long ended.
+
+    A view of the past never calls a Job useless that is of use: attempts and runs only go forward.
+    """
+    if job.is_deleting or len(job.owners) > 1:
+        return False
+    if job.run_id != run_id:
+        return True
+    run = status.run
+    if run is None or run.id != run_id:
+        return False
+    if run.completion_time is None:
+        return job.kind == run.job_kind and job.attempt < run.attempt and not job.is_finished
+    if job.is_finished:
+        return is_expired
+    # A pod that has sent its result may still store its log, so only a run that was cut off is cut off here.
+    return status.failure is not None and status.failure.reason == Reason.DEADLINE_EXCEEDED

@@ -1,0 +1,41 @@
+"""What a plan is made from, and what a plan is: two values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tweetbot_api.status import TweetBotStatus
+from tweetbot_api.types import TweetBot
+from tweetbot_operator.builders.event import Announcement
+from tweetbot_operator.builders.manifest import Manifest
+from tweetbot_operator.observed import Observed, ObservedJob
+from tweetbot_operator.settings import OperatorSettings
+
+CHECK_SECONDS = 300
+"""How often a Job that is at work is looked at without being asked: an event of a watch can be lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything that a plan depends on."""
+
+    bot: TweetBot
+    observed: Observed
+    settings: OperatorSettings
+    now: datetime
+    """Whole seconds, as Kubernetes stores times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the shell has to do, in this order."""
+
+    create: tuple[Manifest, ...] = ()
+    """Objects that must not exist twice: one that exists is taken over only if the bot owns it."""
+    apply: tuple[Manifest, ...] = ()
+    """Objects that are brought into this form, whether they exist or not."""
+    delete: tuple[ObservedJob, ...] = ()
+    status: TweetBotStatus | None = None
+    """The new status; None if the present one is right."""
+    events: tuple[Announcement, ...] = ()
+    requeue_after: float | None = None
+    """Seconds until the bot must be looked at again; None if an event will tell."""
