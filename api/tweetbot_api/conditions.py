@@ -49,6 +49,7 @@ class Reason(StrEnum):
     SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_UNREADABLE = "SourceUnreadable"
     SOURCE_EMPTY = "SourceEmpty"
+    IDS_WITHOUT_TEXT = "IdsWithoutText"
     HANDLE_MISMATCH = "HandleMismatch"
     TOO_LITTLE_TEXT = "TooLittleText"
     STORAGE_ACCESS_DENIED = "StorageAccessDenied"
@@ -141,18 +142,24 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         ExitCode.HANDLE_MISSING,
     ),
     Reason.SOURCE_UNREADABLE: Explanation(
-        "The file is not what the source says: not a zip archive from X, or not JSON lines.",
-        "Upload the archive as X sent it, or one JSON object or string per line.",
+        "The file is of no known shape, is damaged, or asks for more memory than any file of posts.",
+        "Upload it as the network or the tool wrote it; the message names the place. `docs/sources.md` lists the known "
+        "shapes, and `spec.source.files.columns` names the columns of others. `tweetbot inspect` tries it at once.",
         ExitCode.HANDLE_MISSING,
     ),
     Reason.SOURCE_EMPTY: Explanation(
-        "The file is well-formed but holds no posts.",
-        "Ask X for the archive again, with posts included.",
+        "The file is well-formed but holds no posts of the handle.",
+        "Ask the network for the archive again, with posts included, or correct `spec.source`.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.IDS_WITHOUT_TEXT: Explanation(
+        "The file holds the ids of posts but not their texts, as datasets of X must be shared.",
+        "Hydrate the ids first (for example `twarc2 hydrate ids.txt posts.jsonl`) and upload what comes of it.",
         ExitCode.HANDLE_MISSING,
     ),
     Reason.HANDLE_MISMATCH: Explanation(
-        "The archive belongs to another account than the handle asked for.",
-        "Correct `spec.handles` or the archive's address.",
+        "The archive, or every post of the file, belongs to another account than the handle asked for.",
+        "Correct `spec.handles` or the file's address.",
         ExitCode.HANDLE_MISSING,
     ),
     Reason.TOO_LITTLE_TEXT: Explanation(

@@ -4,13 +4,14 @@ Pure: no clock, no files. What `spec.cleaning` asks for beyond huggingtweets is 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tweetbot_api.spec import Cleaning
 from tweetbot_api.status import HandleCounts
 from tweetbot_trainer.post_rules import PostRules
 from tweetbot_trainer.sources.base import Post
+from tweetbot_trainer.text_file import TextFile
 
 _ENTITIES = (("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 _LINK_PREFIXES = ("http:", "https:")
@@ -25,17 +26,24 @@ class CleanedPosts:
 
     counts: HandleCounts
     """The handle's column of the card's data table."""
-    texts: list[str]
+    texts: Sequence[str]
     """The kept texts, in the order of the source."""
 
 
 def clean_posts(
-    handle: str, display_name: str | None, posts: Iterable[Post], cleaning: Cleaning | None = None
+    handle: str,
+    display_name: str | None,
+    posts: Iterable[Post],
+    cleaning: Cleaning | None = None,
+    texts: TextFile | None = None,
 ) -> CleanedPosts:
-    """Clean one handle's posts and count what falls away; without `cleaning` exactly as huggingtweets does it."""
+    """Clean one handle's posts and count what falls away; without `cleaning` exactly as huggingtweets does it.
+
+    The kept texts are collected in `texts`, for what may not fit into memory, else in a list.
+    """
+    kept: list[str] | TextFile = [] if texts is None else texts
     rules = PostRules(cleaning or Cleaning())
     num_reposts = num_short = num_filtered = 0
-    texts: list[str] = []
     for post in posts:
         if post.kind == "repost":
             num_reposts += 1
@@ -47,17 +55,17 @@ def clean_posts(
         elif rules.leaves_out(cleaned):
             num_filtered += 1
         else:
-            texts.append(text)
+            kept.append(text)
     counts = HandleCounts(
         handle=handle,
         display_name=display_name,
-        downloaded=num_reposts + num_short + num_filtered + len(texts),
+        downloaded=num_reposts + num_short + num_filtered + len(kept),
         retweets=num_reposts,
         short=num_short,
         filtered=num_filtered,
-        kept=len(texts),
+        kept=len(kept),
     )
-    return CleanedPosts(counts=counts, texts=texts)
+    return CleanedPosts(counts=counts, texts=kept)
 
 
 def clean_text(text: str) -> str:

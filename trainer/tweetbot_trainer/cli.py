@@ -55,15 +55,20 @@ def train(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(help="An X archive (zip) or a file of JSON lines.")],
+    path: Annotated[Path, typer.Argument(help="An archive from X or Mastodon, or a file of posts of any known shape.")],
     handle: Annotated[str, typer.Option(help="The account that the posts belong to.")],
     output: Annotated[Literal["json", "text"], typer.Option("--output", "-o", help="How to print.")] = "text",
+    kept: Annotated[Path | None, typer.Option(help="File for the kept texts, one JSON string per line.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="What a column holds, as in spec.source.files.columns: text=body.")
+    ] = None,
 ) -> None:
-    """Count what a file of posts would give, and print a hash of the kept texts."""
+    """Count what a file of posts would give, tell whether it is enough, and print a hash of the kept texts."""
     from tweetbot_api.spec import normalize_handles
-    from tweetbot_trainer.inspection import inspect_file
+    from tweetbot_trainer.inspection import inspect_file, parse_columns
 
-    facts = inspect_file(path, normalize_handles([handle])[0]).model_dump(by_alias=True)
+    name = normalize_handles([handle])[0]
+    facts = inspect_file(path, name, parse_columns(column or ()), kept).model_dump(by_alias=True)
     if output == "json":
         typer.echo(json.dumps(facts, ensure_ascii=False))
     else:

@@ -5,7 +5,7 @@ Needs no GPU and imports no torch. What is stored already is reported again inst
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -32,8 +32,9 @@ from tweetbot_trainer.dataset import (
 )
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
-from tweetbot_trainer.sources.base import Post
+from tweetbot_trainer.raw_posts import RawPosts
 from tweetbot_trainer.sources.choose import open_source
+from tweetbot_trainer.text_file import TextFile
 from tweetbot_trainer.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,9 @@ def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracke
         return _outcome(DatasetInfo.model_validate_json(stored))
     tracker.start(f"@{model_name(config.handles)}-preprocess", "preprocess", _tracked_config(config))
     tokenizer = _load_tokenizer(config, work_dir)
-    display_names = _fetch(config, reporter, work_dir)
-    cleaned = _clean(config, display_names, reporter, work_dir)
+    raw_posts = {handle: RawPosts(work_dir / "raw" / f"{handle}.jsonl") for handle in config.handles}
+    display_names = _fetch(config, raw_posts, reporter, work_dir)
+    cleaned = _clean(config, raw_posts, display_names, reporter, work_dir)
     info = _store_dataset(config, cleaned, tokenizer, store, tracker.url, work_dir)
     _track_artifacts(config, cleaned, tracker, work_dir)
     tracker.finish()
@@ -68,31 +70,33 @@ def _load_tokenizer(config: RunConfig, work_dir: Path) -> Tokenizer:
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-def _fetch(config: RunConfig, reporter: Reporter, work_dir: Path) -> dict[str, str | None]:
+def _fetch(
+    config: RunConfig, raw_posts: Mapping[str, RawPosts], reporter: Reporter, work_dir: Path
+) -> dict[str, str | None]:
     """Write each handle's raw posts to a file; return the display names."""
     reporter.report("Fetching", 0)
     source = open_source(config.source, config.handles, config.output, work_dir / "source")
     display_names: dict[str, str | None] = {}
     for index, handle in enumerate(config.handles, start=1):
-        path = _raw_file(work_dir, handle)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:
-            for post in source.posts(handle):
-                record = {"id": post.id, "kind": post.kind, "text": post.text}
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        raw_posts[handle].write(source.posts(handle))
         display_names[handle] = source.display_name(handle)
         reporter.report("Fetching", index / len(config.handles))
     return display_names
 
 
 def _clean(
-    config: RunConfig, display_names: dict[str, str | None], reporter: Reporter, work_dir: Path
+    config: RunConfig,
+    raw_posts: Mapping[str, RawPosts],
+    display_names: Mapping[str, str | None],
+    reporter: Reporter,
+    work_dir: Path,
 ) -> list[CleanedPosts]:
     """Clean and count the posts of each handle."""
     reporter.report("Cleaning", 0)
     cleaned = []
     for index, handle in enumerate(config.handles, start=1):
-        posts = clean_posts(handle, display_names[handle], _raw_posts(work_dir, handle), config.cleaning)
+        texts = TextFile(work_dir / "kept" / handle)
+        posts = clean_posts(handle, display_names[handle], raw_posts[handle].read(handle), config.cleaning, texts)
         counts = posts.counts
         logger.info(
             "posts cleaned handle=%s downloaded=%d retweets=%d short=%d filtered=%d kept=%d",
@@ -139,7 +143,7 @@ def _store_dataset(
     return info
 
 
-def _count_tokens(texts: list[str], tokenizer: Tokenizer) -> int:
+def _count_tokens(texts: Sequence[str], tokenizer: Tokenizer) -> int:
     """Count in portions: the encodings of a large archive at once would take gigabytes."""
     return sum(
         len(encoding.ids)
@@ -172,18 +176,8 @@ def _learned(config: RunConfig, posts: PostsByHandle) -> PostsByHandle:
     return split(posts, config.training.eval_fraction, _seed(config)).train
 
 
-def _by_handle(cleaned: list[CleanedPosts]) -> dict[str, list[str]]:
+def _by_handle(cleaned: list[CleanedPosts]) -> PostsByHandle:
     return {item.counts.handle: item.texts for item in cleaned}
-
-
-def _raw_file(work_dir: Path, handle: str) -> Path:
-    return work_dir / "raw" / f"{handle}.jsonl"
-
-
-def _raw_posts(work_dir: Path, handle: str) -> Iterator[Post]:
-    with _raw_file(work_dir, handle).open(encoding="utf-8") as file:
-        for line in file:
-            yield Post(handle=handle, source="raw", **json.loads(line))
 
 
 def _tracked_config(config: RunConfig) -> dict[str, object]:

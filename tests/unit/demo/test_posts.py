@@ -7,7 +7,7 @@ import pytest
 
 from demo.posts import RETWEETS, SHORT, make_posts, read_sayings, write_archive
 from tweetbot_trainer.cleaning import clean_posts
-from tweetbot_trainer.sources.archive import ArchiveSource
+from tweetbot_trainer.sources.files import FilesSource
 
 SAYINGS = [f"Saying number {number} is about as long as a post that people read & like." for number in range(300)]
 
@@ -32,7 +32,7 @@ def test_the_trainer_keeps_exactly_the_posts_that_were_asked_for(count: int, tmp
     write_archive(path, "someone", "Some One", make_posts(SAYINGS, count))
     assert zipfile.is_zipfile(path)
 
-    source = ArchiveSource({"someone": path})
+    source = FilesSource({"someone": [path]})
     counts = clean_posts("someone", "Some One", source.posts("someone")).counts
 
     assert (counts.retweets, counts.short, counts.kept) == (RETWEETS, SHORT, count)

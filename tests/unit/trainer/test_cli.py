@@ -118,7 +118,7 @@ def test_inspect_counts_an_archive(tweetbot, tmp_path):
     code, output, _ = tweetbot("inspect", path, "--handle", "@ThisIsAito", "--output", "json")
     assert code == 0
     assert {
-        "shape": "archive",
+        "shape": "x-archive",
         "handle": "thisisaito",
         "displayName": "aito.eth",
         "downloaded": 4,
@@ -127,14 +127,55 @@ def test_inspect_counts_an_archive(tweetbot, tmp_path):
         "kept": 2,
         "characters": 38,
         "sha256": hashlib.sha256(b"three whole words\nfour whole words here").hexdigest(),
+        "enough": False,
+        "advice": "2 posts with 51 characters are left after cleaning; at least 6,000 characters are needed",
     } == json.loads(output)
 
 
 def test_inspect_prints_lines_for_people(tweetbot, tmp_path):
     path = make_jsonl(tmp_path / "a.jsonl", ["three whole words", "four whole words here"])
     _, output, _ = tweetbot("inspect", path, "--handle", "me")
-    assert "shape: jsonl\n" in output
+    assert "shape: lines\n" in output
     assert "kept: 2\n" in output
+
+
+def test_inspect_writes_the_kept_texts_that_the_hash_is_of(tweetbot, tmp_path):
+    path = make_jsonl(tmp_path / "a.jsonl", ["gm", "three &amp; whole words", "日本語 で 書く\u2028こと"])
+    _, output, _ = tweetbot("inspect", path, "--handle", "me", "-o", "json", "--kept", tmp_path / "kept.jsonl")
+    kept = [json.loads(line) for line in (tmp_path / "kept.jsonl").read_text().split("\n")[:-1]]
+    assert kept == ["three & whole words", "日本語 で 書く こと"]
+    assert json.loads(output)["sha256"] == hashlib.sha256("\n".join(kept).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("count", "enough", "advised"), [(50, False, True), (200, True, True), (1000, True, False)])
+def test_inspect_tells_whether_it_would_be_enough(tweetbot, tmp_path, count, enough, advised):
+    path = make_jsonl(tmp_path / "a.jsonl", make_sentences(count))
+    facts = json.loads(tweetbot("inspect", path, "--handle", "me", "-o", "json")[1])
+    assert (facts["enough"], facts["advice"] is not None) == (enough, advised)
+
+
+def test_inspect_reads_the_columns_that_are_named(tweetbot, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("nr,who,says\n1,me,three whole words\n2,you,not my own words\n")
+    options = ("--column", "text=says", "--column", "handle=who", "-o", "json")
+    facts = json.loads(tweetbot("inspect", path, "--handle", "me", *options)[1])
+    assert (facts["shape"], facts["downloaded"], facts["kept"]) == ("columns", 1, 1)
+
+
+@pytest.mark.parametrize("pair", ["says", "words=says", "id=nr"])
+def test_inspect_tells_how_columns_are_named(tweetbot, tmp_path, pair):
+    path = make_jsonl(tmp_path / "a.jsonl", ["three whole words"])
+    code, _, errors = tweetbot("inspect", path, "--handle", "me", "--column", pair)
+    assert code == 64
+    assert "part=column" in errors
+
+
+def test_inspect_of_ids_alone_says_to_hydrate_them(tweetbot, tmp_path):
+    (tmp_path / "ids.txt").write_text("1234567890123456789\n1234567890123456790\n")
+    code, output, errors = tweetbot("inspect", tmp_path / "ids.txt", "--handle", "me", "--kept", tmp_path / "kept")
+    assert (code, output) == (66, "")
+    assert errors.startswith("IdsWithoutText: ids.txt holds ids without text; hydrate first")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_inspect_of_a_missing_file_is_told(tweetbot, tmp_path):

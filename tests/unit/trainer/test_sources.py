@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from tests.factories import make_archive, make_jsonl, ytd
 from tweetbot_api.conditions import Reason
 from tweetbot_trainer.errors import TrainerError
-from tweetbot_trainer.sources.archive import ArchiveSource
-from tweetbot_trainer.sources.jsonl import MAX_LINE_BYTES, JsonlSource
+from tweetbot_trainer.sources.files import FilesSource
+from tweetbot_trainer.sources.limits import MAX_LINE_BYTES
 
 HANDLE = "thisisaito"
 
 
 def archive_posts(path):
-    return list(ArchiveSource({HANDLE: path}).posts(HANDLE))
+    return list(FilesSource({HANDLE: [path]}).posts(HANDLE))
 
 
 def archive_texts(path):
@@ -25,7 +25,7 @@ def archive_texts(path):
 
 
 def jsonl_posts(path):
-    return list(JsonlSource({HANDLE: path}).posts(HANDLE))
+    return list(FilesSource({HANDLE: [path]}).posts(HANDLE))
 
 
 def reason_of(read, path):
@@ -100,7 +100,7 @@ def test_half_a_surrogate_pair_is_replaced(tmp_path):
 def test_the_owner_is_checked_without_regard_to_case(tmp_path):
     path = make_archive(tmp_path / "a.zip", ["hello"], username="ThisIsAito", display_name="aito 🥚")
     assert archive_texts(path) == ["hello"]
-    assert ArchiveSource({HANDLE: path}).display_name(HANDLE) == "aito 🥚"
+    assert FilesSource({HANDLE: [path]}).display_name(HANDLE) == "aito 🥚"
 
 
 def test_the_archive_of_another_account_is_refused(tmp_path):
@@ -111,7 +111,7 @@ def test_the_archive_of_another_account_is_refused(tmp_path):
 def test_an_archive_without_account_is_taken_at_its_word(tmp_path):
     path = make_archive(tmp_path / "a.zip", ["hello"], username=None)
     assert archive_texts(path) == ["hello"]
-    assert ArchiveSource({HANDLE: path}).display_name(HANDLE) is None
+    assert FilesSource({HANDLE: [path]}).display_name(HANDLE) is None
 
 
 def test_a_file_that_is_not_a_zip_is_unreadable(tmp_path):
@@ -171,7 +171,7 @@ def test_an_encrypted_member_is_named(tmp_path):
     (flags,) = struct.unpack_from("<H", data, entry + 8)
     struct.pack_into("<H", data, entry + 8, flags | 1)
     path.write_bytes(data)
-    with pytest.raises(TrainerError, match=r"data/tweets\.js is encrypted"):
+    with pytest.raises(TrainerError, match=r"data/tweets\.js in a\.zip is encrypted"):
         archive_posts(path)
 
 

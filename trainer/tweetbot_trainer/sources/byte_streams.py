@@ -1,0 +1,127 @@
+"""A file's bytes as UTF-8, unpacked: what is compressed or in UTF-16 is turned while it is read, within limits."""
+
+import codecs
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from tweetbot_trainer.sources.limits import (
+    MAX_COMPRESSION_RATIO,
+    MAX_STREAM_BYTES,
+    RATIO_SLACK_BYTES,
+    unreadable,
+)
+
+SAMPLE_BYTES: Final = 64 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+_UTF8_MARK = codecs.BOM_UTF8
+# The longer marks first: UTF-32's begins with UTF-16's.
+_WIDE_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_LEAST_ZEROS = 0.3
+
+
+def open_unpacked(path: Path) -> io.BufferedReader:
+    """Open a file for reading, unpacked if it is a gzip file."""
+    raw = path.open("rb", buffering=0)
+    packed = raw.read(2) == _GZIP_MAGIC
+    raw.seek(0)
+    return io.BufferedReader(Gunzipped(raw, path.name) if packed else raw, SAMPLE_BYTES)
+
+
+def as_utf8(stream: io.BufferedReader, place: str) -> io.BufferedReader:
+    """Return the stream's text as UTF-8 without a byte order mark; what is neither UTF-8 nor UTF-16/32 stays as is."""
+    sample = stream.peek(SAMPLE_BYTES)
+    if encoding := _wide_encoding(sample):
+        return io.BufferedReader(_Recoded(stream, encoding, place), SAMPLE_BYTES)
+    if sample.startswith(_UTF8_MARK):
+        stream.read(len(_UTF8_MARK))
+    return stream
+
+
+class Gunzipped(io.RawIOBase):
+    """What a gzip file holds; a bomb and an endless body are refused while they unfold."""
+
+    def __init__(self, raw: BinaryIO | io.FileIO, place: str) -> None:
+        self._raw = raw
+        self._gzip = gzip.GzipFile(fileobj=raw, mode="rb")
+        self._place = place
+        self._num_bytes = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # any writable buffer
+        """Fill the buffer with the next bytes."""
+        try:
+            data = self._gzip.read(len(buffer))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise unreadable(self._place, f"is not a sound gzip file: {error}") from error
+        buffer[: len(data)] = data
+        self._num_bytes += len(data)
+        if self._num_bytes > MAX_COMPRESSION_RATIO * self._raw.tell() + RATIO_SLACK_BYTES:
+            raise unreadable(
+                self._place, f"is compressed more than {MAX_COMPRESSION_RATIO}:1, which no file of posts is"
+            )
+        if self._num_bytes > MAX_STREAM_BYTES:
+            raise unreadable(self._place, f"holds more than {MAX_STREAM_BYTES:,} bytes")
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file too."""
+        self._gzip.close()
+        self._raw.close()
+        super().close()
+
+
+class _Recoded(io.RawIOBase):
+    """A stream in UTF-16 or UTF-32 as UTF-8."""
+
+    def __init__(self, stream: io.BufferedReader, encoding: str, place: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._encoding = encoding
+        self._place = place
+        self._held = b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # any writable buffer
+        """Fill the buffer with the next bytes."""
+        while not self._held:
+            data = self._stream.read(SAMPLE_BYTES)
+            try:
+                self._held = self._decoder.decode(data, final=not data).encode("utf-8", "replace")
+            except UnicodeDecodeError as error:
+                raise unreadable(self._place, f"is not sound {self._encoding.upper()}: {error.reason}") from error
+            if not data:
+                break
+        size = min(len(buffer), len(self._held))
+        buffer[:size], self._held = self._held[:size], self._held[size:]
+        return size
+
+    def close(self) -> None:
+        """Close the stream too."""
+        self._stream.close()
+        super().close()
+
+
+def _wide_encoding(sample: bytes) -> str | None:
+    """Return UTF-16 or UTF-32 if the byte order mark says so, or UTF-16 if every other byte is mostly zero."""
+    for mark, encoding in _WIDE_MARKS:
+        if sample.startswith(mark):
+            return encoding
+    half = len(sample) // 2
+    zeros_first, zeros_second = sample[0::2].count(0), sample[1::2].count(0)
+    if zeros_second > _LEAST_ZEROS * half > 4 * zeros_first:
+        return "utf-16-le"
+    return "utf-16-be" if zeros_first > _LEAST_ZEROS * half > 4 * zeros_second else None
