@@ -48,11 +48,11 @@ class CardFacts(ApiModel):
     """What most of the posts are written in (ISO 639-1)."""
     avatars: list[str] = []
     """Handles whose picture lies beside the card."""
-    evaluation: Evaluation | None
+    evaluation: Evaluation | None = None
     """Held-out loss and writing, as far as they were measured."""
     samples: list[Sample]
     """What the bot wrote."""
-    wandb: WandbRuns | None
+    wandb: WandbRuns | None = None
     """The runs' addresses, when online."""
     num_steps: int
     """Optimiser steps of the training."""

@@ -4,7 +4,10 @@ Everything heavy is imported by the command that needs it. The only place that e
 """
 
 import json
+import secrets
 import sys
+import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +27,7 @@ job_app = typer.Typer(help="Run one Job of the operator, inside its pod.", no_ar
 app.add_typer(job_app, name="job")
 
 ManifestOption = Annotated[Path, typer.Option("--manifest", help="The run manifest that the operator wrote.")]
+EndpointOption = Annotated[str | None, typer.Option(help="Address of an S3-compatible store; without it, AWS.")]
 _MANIFEST = Path(MANIFEST_DIR, MANIFEST_FILE)
 
 
@@ -73,6 +77,46 @@ def inspect(
         typer.echo(json.dumps(facts, ensure_ascii=False))
     else:
         typer.echo("\n".join(f"{name}: {value}" for name, value in facts.items()))
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Argument(help="Folder or s3:// address of a run or of its model.")],
+    prompt: Annotated[list[str] | None, typer.Option(help="Beginning of the posts; may be repeated.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Posts for each prompt.")] = 5,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="The same seed writes the same.")] = None,
+    endpoint: EndpointOption = None,
+    output: Annotated[Literal["json", "text"], typer.Option("--output", "-o", help="How to print.")] = "text",
+) -> None:
+    """Let a trained bot write posts."""
+    from tweetbot_trainer.console import posts_bar
+    from tweetbot_trainer.run_folder import fetch_model
+    from tweetbot_trainer.writer import posts_by_saved_model
+
+    prompts = prompt or [""]
+    chosen = secrets.randbelow(2**31) if seed is None else seed
+    with tempfile.TemporaryDirectory(prefix="tweetbot-") as folder:
+        path = fetch_model(model, Path(folder), endpoint)
+        posts = posts_bar(posts_by_saved_model(path, prompts, count, chosen), count * len(prompts))
+        samples = [{"prompt": text, "posts": list(islice(posts, count))} for text in prompts]
+    if output == "json":
+        typer.echo(json.dumps({"model": model, "seed": chosen, "samples": samples}, ensure_ascii=False))
+        return
+    typer.echo("\n".join(post for sample in samples for post in sample["posts"]))
+    typer.echo(f"seed {chosen}", err=True)
+
+
+@app.command()
+def card(
+    run: Annotated[str, typer.Argument(help="Folder or s3:// address of a finished run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for card and pictures.")],
+    endpoint: EndpointOption = None,
+) -> None:
+    """Write the card and the pictures of a finished run anew, into another folder."""
+    from tweetbot_trainer.run_folder import open_run, render_again
+
+    for path in render_again(open_run(run, endpoint), output):
+        typer.echo(path)
 
 
 @job_app.command("prepare")

@@ -1,10 +1,10 @@
 """What a person at a terminal sees: progress while it works, and the results as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, track
 from rich.table import Table
 
 from tweetbot_api.status import Evaluation, HandleCounts, Stage
@@ -57,6 +57,15 @@ class ConsoleReporter:
             completed=overall_percent(stage, fraction),
             details="  ".join(filter(None, details)),
         )
+
+
+def posts_bar(posts: Iterable[str], count: int) -> Iterator[str]:
+    """Yield the posts, with a bar on the error stream of a terminal while they are written."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from posts
+        return
+    yield from track(posts, "Writing", total=count, console=console, transient=True)
 
 
 def data_table(data: Sequence[HandleCounts]) -> Table:

@@ -13,7 +13,7 @@ from typing import Final
 from tokenizers import Tokenizer
 
 from tweetbot_api.messages import BotOutcome
-from tweetbot_api.names import DATASET_INFO, DATASET_POSTS, model_name
+from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS, model_name
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Dataset, WandbRuns
 from tweetbot_trainer.artifacts import Store, file_sha256
@@ -33,6 +33,7 @@ from tweetbot_trainer.dataset import (
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.raw_posts import RawPosts
+from tweetbot_trainer.sources.base import HasAvatars, Source
 from tweetbot_trainer.sources.choose import open_source
 from tweetbot_trainer.text_file import TextFile
 from tweetbot_trainer.tracking import Tracker
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _TOKENIZED_AT_ONCE: Final = 1_000
 _PLAINLY_ENOUGH_BLOCKS: Final = 4
+_MOST_AVATAR_BYTES: Final = 2 * 1024**2
 
 
 def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
@@ -54,7 +56,7 @@ def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracke
     tracker.start(f"@{model_name(config.handles)}-preprocess", "preprocess", _tracked_config(config))
     tokenizer = _load_tokenizer(config, work_dir)
     raw_posts = {handle: RawPosts(work_dir / "raw" / f"{handle}.jsonl") for handle in config.handles}
-    display_names = _fetch(config, raw_posts, reporter, work_dir)
+    display_names = _fetch(config, raw_posts, store, reporter, work_dir)
     cleaned = _clean(config, raw_posts, display_names, reporter, work_dir)
     info = _store_dataset(config, cleaned, tokenizer, store, tracker.url, work_dir)
     _track_artifacts(config, cleaned, tracker, work_dir)
@@ -71,17 +73,25 @@ def _load_tokenizer(config: RunConfig, work_dir: Path) -> Tokenizer:
 
 
 def _fetch(
-    config: RunConfig, raw_posts: Mapping[str, RawPosts], reporter: Reporter, work_dir: Path
+    config: RunConfig, raw_posts: Mapping[str, RawPosts], store: Store, reporter: Reporter, work_dir: Path
 ) -> dict[str, str | None]:
-    """Write each handle's raw posts to a file; return the display names."""
+    """Write each handle's raw posts to a file, store its picture if there is one; return the display names."""
     reporter.report("Fetching", 0)
     source = open_source(config.source, config.handles, config.output, work_dir / "source")
     display_names: dict[str, str | None] = {}
     for index, handle in enumerate(config.handles, start=1):
         raw_posts[handle].write(source.posts(handle))
         display_names[handle] = source.display_name(handle)
+        _store_avatar(source, handle, store)
         reporter.report("Fetching", index / len(config.handles))
     return display_names
+
+
+def _store_avatar(source: Source, handle: str, store: Store) -> None:
+    """Store the account's picture as it is; the train half, which can decode pictures, looks whether it is one."""
+    picture = source.avatar(handle) if isinstance(source, HasAvatars) else None
+    if picture and len(picture) <= _MOST_AVATAR_BYTES:
+        store.write_bytes(f"{DATASET_AVATARS}/{handle}", picture)
 
 
 def _clean(

@@ -128,8 +128,8 @@ def test_both_wandb_runs_are_linked_where_the_work_is_told_and_where_it_is_used(
     assert "wandb.ai" not in render_card(cyborg_facts())
 
 
-def test_a_card_can_be_rendered_again_from_its_stored_facts():
-    facts = seed_facts()
+@pytest.mark.parametrize("facts", [seed_facts(), cyborg_facts()])
+def test_a_card_can_be_rendered_again_from_its_stored_facts(facts):
     assert render_card(CardFacts.model_validate(facts.to_wire())) == render_card(facts)
 
 

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import logging
 import warnings
@@ -22,7 +23,7 @@ POSTS = make_sentences(120)
 GENERATION = {
     "prompts": ["My dream is", "note"],
     "samplesPerPrompt": 3,
-    "measuredPosts": 70,
+    "measuredPosts": 5,
     "minLength": 4,
     "maxLength": 24,
 }
@@ -64,9 +65,17 @@ def make_config(model, **fields):
     )
 
 
+def make_portrait():
+    """Return a picture as a source gives it."""
+    file = io.BytesIO()
+    Image.new("RGB", (48, 64), "green").save(file, "JPEG")
+    return file.getvalue()
+
+
 def run(config, folder, *, posts=None, reporter=None, tracker=None, **dataset):
     store = LocalStore(folder / "store")
     store_dataset(store, posts or dict.fromkeys(config.handles, POSTS), **dataset)
+    store.write_bytes("dataset/avatars/thisisaito", make_portrait())
     work_dir = folder / "work"
     work_dir.mkdir(parents=True, exist_ok=True)
     return train_bot(config, store, reporter or NullReporter(), tracker or NullTracker(), work_dir), store
@@ -94,7 +103,7 @@ def test_every_output_is_stored_and_matches_the_manifest(finished):
     data = store.read_bytes("manifest.json")
     assert outcome.manifest_sha256 == hashlib.sha256(data).hexdigest()
     listed = {file["path"]: file for file in json.loads(data)["files"]}
-    assert set(listed) == set(store.list()) - {"manifest.json"}
+    assert set(listed) == set(store.list()) - {"manifest.json", "dataset/avatars/thisisaito"}
     assert {
         "card.json", "dataset/dataset.json", "dataset/posts.jsonl", "loss.png", "metrics.jsonl",
         "model/README.md", "model/config.json", "model/generation_config.json", "model/loss.png",
@@ -146,7 +155,7 @@ def test_the_tracked_run_is_huggingtweets_second_one(finished):
 def test_samples_begin_with_their_prompts_and_stand_in_the_outcome(finished):
     outcome, store, *_ = finished
     *samples, unprompted = json.loads(store.read_bytes("samples.json"))
-    assert (unprompted["prompt"], len(unprompted["posts"])) == ("", 70)
+    assert (unprompted["prompt"], len(unprompted["posts"])) == ("", 5)
     assert [sample["prompt"] for sample in samples] == GENERATION["prompts"]
     for sample in samples:
         assert len(sample["posts"]) == 3
@@ -157,7 +166,7 @@ def test_samples_begin_with_their_prompts_and_stand_in_the_outcome(finished):
 def test_what_the_bot_writes_is_measured_beside_its_author(finished):
     outcome, store, *_ = finished
     bot, author = outcome.evaluation.bot, outcome.evaluation.author
-    assert (bot.posts, author.posts) == (70, 108)
+    assert (bot.posts, author.posts) == (5, 108)
     assert author.words == 10
     assert 0 < bot.distinct1 < bot.distinct2 <= 1
     assert 0 <= outcome.evaluation.memorization <= 1
@@ -171,6 +180,14 @@ def test_pictures_are_stored_in_the_size_for_sharing(finished, tmp_path):
         store.download(key, tmp_path / key)
         with Image.open(tmp_path / key) as image:
             assert image.size == size
+
+
+def test_the_accounts_picture_lies_beside_the_card(finished, tmp_path):
+    _, store, *_ = finished
+    assert '<img src="avatars/thisisaito.png"' in store.read_bytes("model/README.md").decode()
+    store.download("model/avatars/thisisaito.png", tmp_path / "avatar.png")
+    with Image.open(tmp_path / "avatar.png") as image:
+        assert (image.format, image.size) == ("PNG", (184, 184))
 
 
 def test_the_published_folder_writes_with_a_plain_pipeline(finished, tmp_path):
@@ -213,7 +230,7 @@ def test_a_cyborg_without_held_out_posts_and_an_offline_run(tiny_gpt2, tmp_path)
     (tmp_path / "work").mkdir()
     tracker = open_tracker(config.wandb, config.bot, "train", tmp_path / "work", store)
     outcome, store = run(config, tmp_path, posts={"ada": POSTS[:60], "grace": POSTS[60:]}, tracker=tracker)
-    assert (outcome.evaluation.loss, outcome.evaluation.bot.posts, outcome.wandb) == (None, 70, None)
+    assert (outcome.evaluation.loss, outcome.evaluation.bot.posts, outcome.wandb) == (None, 5, None)
     assert [key for key in store.list("wandb/") if key.endswith(".wandb")]
     assert "AI CYBORG" in store.read_bytes("model/README.md").decode()
 

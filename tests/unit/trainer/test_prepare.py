@@ -7,12 +7,14 @@ import pytest
 from tests.factories import make_archive, make_base_model, make_jsonl, make_run_config, make_sentences
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
+from tweetbot_trainer import prepare as prepare_module
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.dataset import DatasetInfo, posts_from_jsonl
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.output_manifest import RunFacts, write_output_manifest
 from tweetbot_trainer.prepare import prepare
 from tweetbot_trainer.progress import NullReporter
+from tweetbot_trainer.sources.base import Post
 from tweetbot_trainer.tracking import NullTracker
 
 
@@ -160,3 +162,33 @@ def test_the_dataset_facts_are_plain_json(store, tmp_path, model):
     run(archive_config(tmp_path, model), store, tmp_path)
     facts = json.loads(store.read_bytes("dataset/dataset.json"))
     assert {"data", "dataset", "seed"} == facts.keys()
+
+
+class PortraitSource:
+    """A source of posts that also gives pictures."""
+
+    def __init__(self, pictures):
+        self._pictures = pictures
+
+    def posts(self, handle):
+        return (
+            Post(id=str(number), handle=handle, text=text, source="test")
+            for number, text in enumerate(make_sentences(200))
+        )
+
+    def display_name(self, handle):
+        return None
+
+    def avatar(self, handle):
+        return self._pictures.get(handle)
+
+
+def test_pictures_of_accounts_are_stored_if_the_source_gives_any_of_a_sane_size(store, tmp_path, model, monkeypatch):
+    source = PortraitSource({"ada": b"picture", "grace": b"x" * (2 * 1024**2 + 1)})
+    monkeypatch.setattr(prepare_module, "open_source", lambda *_: source)
+    config = make_run_config(
+        handles=["ada", "grace", "ann"], source={"files": {"uri": "s3://tweets/{handle}.jsonl"}}, baseModel=model
+    )
+    run(config, store, tmp_path)
+    assert store.list("dataset/avatars/") == ["dataset/avatars/ada"]
+    assert store.read_bytes("dataset/avatars/ada") == b"picture"
