@@ -11,6 +11,7 @@ from pathlib import Path
 from docs_gen.chart_crd import render_crd_template
 from docs_gen.chart_readme import render_chart_readme
 from docs_gen.chart_rules import render_rules
+from docs_gen.chart_secret_policy import render_secret_policy
 from docs_gen.chart_values import render_values_schema
 from docs_gen.reasons import render_reasons
 from docs_gen.reference import render_reference
@@ -22,6 +23,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
     Path("crds/tweetbots.yaml"): render,
     CHART / "templates/crd.yaml": render_crd_template,
     CHART / "templates/_rules.tpl": render_rules,
+    CHART / "templates/secretpolicy.yaml": render_secret_policy,
     CHART / "values.schema.json": render_values_schema,
     CHART / "README.md": lambda: render_chart_readme(ROOT / CHART / "values.yaml"),
     Path("docs/reference.md"): render_reference,

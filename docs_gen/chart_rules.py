@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, Rule
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE, Rule
 
 HEADER = "{{- /* Generated from operator/tweetbot_operator/permissions.py by `make generate`; edit that table. */ -}}\n"
 
 
 def render_rules() -> str:
     """Return templates/_rules.tpl."""
-    return "\n".join((HEADER, _template("namespaced", NAMESPACED), _template("clusterWide", CLUSTER_WIDE)))
+    tables = {"namespaced": NAMESPACED, "ownNamespace": OWN_NAMESPACE, "clusterWide": CLUSTER_WIDE}
+    return "\n".join((HEADER, *(_template(name, rules) for name, rules in tables.items())))
 
 
 def _template(name: str, rules: Iterable[Rule]) -> str:

@@ -48,6 +48,8 @@ class PodResources(ApiModel):
 class OperatorPod(ApiModel):
     """The operator's pod."""
 
+    replicas: int = Field(default=1, ge=1, le=3)
+    """Replicas. One acts, behind a Lease; another takes over when it ends or is silent for half a minute."""
     resources: PodResources = PodResources()
     """CPU and memory. 256 MiB are enough for ten thousand bots."""
     priority_class_name: KubernetesName | None = None
@@ -74,6 +76,13 @@ class UserRoles(ApiModel):
     has it for TweetBots too."""
 
 
+class SecretPolicy(ApiModel):
+    """The ValidatingAdmissionPolicy on Secrets."""
+
+    create: bool = True
+    """Let users name only Secrets that they may `get` themselves."""
+
+
 class ChartOnly(ApiModel):
     """Values that the operator is not told."""
 
@@ -85,6 +94,8 @@ class ChartOnly(ApiModel):
     """The certificate of the server that trainers report to."""
     user_roles: UserRoles = UserRoles()
     """What users of the cluster may do with TweetBots."""
+    secret_policy: SecretPolicy = SecretPolicy()
+    """Which Secrets a TweetBot may name."""
     fullname_override: KubernetesName | None = None
     """Name of the chart's objects. Without it, the release's name and `-operator`."""
     global_: dict[str, Any] = Field(default={}, alias="global")
@@ -97,8 +108,8 @@ def values_schema() -> Schema:
     images, operator_image = settings["properties"]["images"], inlined_schema(OperatorImage)
     images["properties"] = operator_image["properties"] | images["properties"]
     images["required"] = operator_image["required"] + images["required"]
-    # The chart knows the server's address: it makes the Service and the certificate.
-    properties = {name: value for name, value in settings["properties"].items() if name != "server"}
+    # The chart knows the server's address and its own namespace: it makes the Service, the certificate and the Role.
+    properties = {name: value for name, value in settings["properties"].items() if name not in {"server", "lease"}}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "description": "Generated from the models by `make generate`; edit those, not this file.",

@@ -37,6 +37,9 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a password
+    POD_REFUSED = "PodRefused"
+    POD_NOT_STARTED = "PodNotStarted"
+    NO_HEARTBEAT = "NoHeartbeat"
     SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
     SUPERSEDED = "Superseded"
@@ -103,6 +106,20 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     Reason.SECRET_NOT_FOUND: Explanation(
         "A Secret that the bot names, or a key in it, is missing in the bot's namespace.",
         "Create it; the pod starts by itself. The message names the Secret.",
+    ),
+    Reason.POD_REFUSED: Explanation(
+        "Kubernetes does not let the Job make its pod: a quota, a limit range, or a policy of the namespace.",
+        "The message is Kubernetes' own. Free or raise the quota, or lower `spec.resources`; the pods pass the "
+        "`restricted` Pod Security Standard. The Job goes on trying by itself.",
+    ),
+    Reason.POD_NOT_STARTED: Explanation(
+        "The pod has a node, but the node cannot start it: a volume, the network or the sandbox fails.",
+        "The message is the node's own. A run manifest (ConfigMap) that was deleted is made again by itself.",
+    ),
+    Reason.NO_HEARTBEAT: Explanation(
+        "The pod runs, but its trainer has not been heard for long: it hangs, or cannot reach the operator.",
+        "Allow the bot's namespace to reach port 8443 of the operator, then look at the pod's log. The run goes on, "
+        "and its result is read from the pod in any case. To give the attempt up, delete its Job.",
     ),
     Reason.SUSPENDING: Explanation(
         "`spec.suspend` is true; the pod is saving a checkpoint and ends.", "Nothing to do; it has a minute for it."

@@ -101,6 +101,11 @@ def job_name(bot: str, run_id: str, kind: JobKind, attempt: int) -> str:
     return f"{bot[:_NAME_IN_JOB].rstrip('-.').replace('.', '-')}-{run_id}-{kind}-{attempt}"
 
 
+def attempt_log(kind: JobKind, attempt: int) -> str:
+    """Return the key, below the run's prefix, of the log of one attempt."""
+    return f"logs/{kind}-{attempt}.txt"
+
+
 def model_name(handles: Sequence[str]) -> str:
     """Return the model's name as huggingtweets forms it: the sorted handles joined by a hyphen."""
     return "-".join(sorted(handles))

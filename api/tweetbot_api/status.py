@@ -203,6 +203,8 @@ class Failure(ApiModel):
     """Exit code of the container."""
     log_tail: Annotated[str, StringConstraints(max_length=2048)] | None = None
     """The last lines of the log."""
+    log_uri: str | None = Field(default=None, alias="logURI")
+    """Where the attempt stored its whole log, if it came to that."""
 
 
 class TweetBotStatus(ApiModel):

@@ -9,8 +9,9 @@ from tweetbot_api.status import Failure, Run
 from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job
-from tweetbot_operator.builders.manifest import build_config_map
-from tweetbot_operator.policies import heartbeat
+from tweetbot_operator.builders.manifest import Manifest, build_config_map
+from tweetbot_operator.observed import ObservedJob
+from tweetbot_operator.policies import heartbeat, silence
 from tweetbot_operator.policies.accounting import close_attempt, count_end
 from tweetbot_operator.policies.deadline import explain_deadline, is_used_up, seconds_left
 from tweetbot_operator.policies.ending import explain_failure, is_from_outside
@@ -19,7 +20,7 @@ from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.policies.waiting import describe_wait, name_phase
 from tweetbot_operator.resolve import locate_output, resolve
-from tweetbot_operator.situation import CHECK_SECONDS, Plan, Situation
+from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
 
 
 def make_job(situation: Situation, run: Run) -> Plan:
@@ -51,23 +52,26 @@ def follow_job(situation: Situation, run: Run) -> Plan:
     assert job  # noqa: S101 - the caller has looked
     is_new = run.job_uid is None
     changes, requeue_after = _take_report(situation)
+    verdict, seconds = _describe_job(situation)
     if is_new:
         run = run.model_copy(update={"job_uid": job.uid, "retry_time": None})
         changes["run"] = run
     if observed.outcome and observed.outcome.failure:
         # Another attempt may follow, but only once this Job is known to make no other pod.
         changes["failure"] = explain_failure(observed)
-    phase, verdict = name_phase(job), describe_wait(job, pod)
+    phase = name_phase(job)
     wanted = status.working(bot, phase, verdict, now, **changes)
     if wanted != bot.status and pod and pod.started and run.attempt_start_time is None:
         # Worth no write of its own: it only counts should the pod vanish before its end is seen.
         changes["run"] = run.model_copy(update={"attempt_start_time": pod.started})
         wanted = status.working(bot, phase, verdict, now, **changes)
     left = seconds_left(bot.spec, run, observed.pods, now)
+    # A manifest that somebody deleted shows as a volume that cannot be mounted.
+    needs_manifest = is_new or verdict.reason == Reason.POD_NOT_STARTED
     return Plan(
-        apply=(build_config_map(run.job_kind, job, [bot], situation.settings, observed.operator_ca),) if is_new else (),
+        apply=(_build_manifest(situation, run, job),) if needs_manifest else (),
         status=wanted,
-        requeue_after=requeue_after if left is None else min(requeue_after, left),
+        requeue_after=min(time for time in (requeue_after, seconds, left) if time is not None),
     )
 
 
@@ -95,7 +99,7 @@ def advance(situation: Situation, run: Run) -> Plan:
 def fail_attempt(situation: Situation, run: Run) -> Plan:
     """Let another attempt follow one that has failed, or let the run fail."""
     bot, observed, settings = situation.bot, situation.observed, situation.settings
-    failure = explain_failure(observed)
+    failure = explain_failure(observed).model_copy(update={"log_uri": _locate_log(situation, run)})
     from_outside = is_from_outside(failure, observed)
     run = count_end(_close(situation, run), is_from_outside=from_outside)
     end = explain_end(failure, run, bot.spec, seconds_left(bot.spec, run, (), situation.now), settings)
@@ -105,7 +109,8 @@ def fail_attempt(situation: Situation, run: Run) -> Plan:
     following = _next_attempt(situation, run, run.job_kind, run.attempt + 1, retry_time=situation.now + pause)
     verdict = Verdict(Reason.RETRYING, _tell_failure(run, failure, bot.spec.max_attempts))
     event = Announcement(Reason.RETRYING, verdict.message, run.job_name, is_warning=not from_outside)
-    changes = {"run": following, "failure": failure, "stage": None}
+    progress = heartbeat.interrupt(bot.status.progress)
+    changes = {"run": following, "failure": failure, "stage": None, "progress": progress}
     return Plan(
         status=status.working(bot, "Pending", verdict, situation.now, **changes),
         events=(event,),
@@ -117,7 +122,7 @@ def suspend_attempt(situation: Situation, run: Run) -> Plan:
     """Give up the attempt of which a Job is there: the next one stands in status first, then the Job is deleted."""
     following = _next_attempt(situation, _close(situation, run), run.job_kind, run.attempt + 1, retry_time=None)
     verdict = Verdict(Reason.SUSPENDING, f"the Job {run.job_name} is being stopped")
-    changes = {"run": following, "stage": None}
+    changes = {"run": following, "stage": None, "progress": heartbeat.interrupt(situation.bot.status.progress)}
     return Plan(
         status=status.working(situation.bot, "Suspended", verdict, situation.now, **changes),
         events=(Announcement(Reason.SUSPENDED, verdict.message, run.job_name),),
@@ -136,6 +141,27 @@ def stall(situation: Situation, invalid: Verdict) -> Plan:
     event = Announcement(invalid.reason, invalid.message, f"generation-{bot.metadata.generation}", is_warning=True)
     is_known = any(condition.message == invalid.message for condition in bot.status.conditions)
     return Plan(status=status.stalled(bot, invalid, situation.now), events=() if is_known else (event,))
+
+
+def _build_manifest(situation: Situation, run: Run, job: ObservedJob) -> Manifest:
+    operator_ca = situation.observed.operator_ca
+    return build_config_map(run.job_kind, job, [situation.bot], situation.settings, operator_ca)
+
+
+def _describe_job(situation: Situation) -> tuple[Verdict, float]:
+    """Return what the Job does or waits for, and when to look again in case nobody tells."""
+    status, observed, timeout = situation.bot.status, situation.observed, situation.settings.heartbeat_timeout_seconds
+    job, pod, since = observed.job, observed.pod, observed.listening_since
+    assert job  # noqa: S101 - the caller has looked
+    if job.state == "active" and (pod is None or pod.is_starting):
+        return describe_wait(job, pod, observed.warning), START_CHECK_SECONDS
+    # A report that has just come in is a sign of life that stands in status only after this plan.
+    heard = observed.report.received if observed.report else None
+    since = max((time for time in (since, heard) if time is not None), default=None)
+    seconds = silence.seconds_until_silent(status, pod, since, timeout, situation.now)
+    if seconds is not None and seconds <= 0:
+        return silence.describe_silence(status, pod, since), CHECK_SECONDS
+    return describe_wait(job, pod, observed.warning), CHECK_SECONDS if seconds is None else seconds
 
 
 def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:
@@ -175,6 +201,10 @@ def _next_attempt(situation: Situation, run: Run, kind: JobKind, attempt: int, *
 def _close(situation: Situation, run: Run) -> Run:
     gpus = resolve(situation.bot, situation.settings).train.gpus or 0
     return close_attempt(run, situation.observed.pods, gpus, situation.now)
+
+
+def _locate_log(situation: Situation, run: Run) -> str:
+    return f"{locate_output(situation.bot, situation.settings).uri}/{names.attempt_log(run.job_kind, run.attempt)}"
 
 
 def _tell_failure(run: Run, failure: Failure, max_attempts: int) -> str:

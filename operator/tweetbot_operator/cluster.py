@@ -9,7 +9,7 @@ ClusterError
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,14 +19,20 @@ from kubernetes.client import ApiClient, Configuration
 
 from tweetbot_api import names
 from tweetbot_operator.observed import Key
+from tweetbot_operator.throttle import Throttle
 
 Document = dict[str, Any]
 
-_TIMEOUT_SECONDS = (5, 30)
+_CONNECT_SECONDS, _REQUEST_SECONDS = 3, 10
+_PAGE = 500
+_DEFAULT_PAUSE_SECONDS = 1.0
+_UNFENCED = ("/leases", "/tokenreviews")
+"""What a replica that does not act may write."""
 _PREFIXES = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Event": "/api/v1/namespaces/{}/events",
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "Pod": "/api/v1/namespaces/{}/pods",
     names.KIND: f"/apis/{names.API_VERSION}/namespaces/{{}}/{names.PLURAL}",
 }
@@ -59,8 +65,10 @@ class TransientError(ClusterError):
 class Cluster:
     """A Kubernetes apiserver. Every method blocks, so it is called in worker threads."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, throttle: Throttle) -> None:
         """Connect as the pod's service account, or as the kubeconfig says."""
+        self._throttle = throttle
+        self._may_write: Callable[[], bool] = lambda: True
         configuration = Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
@@ -70,6 +78,10 @@ class Cluster:
         configuration.retries = False
         self._api = ApiClient(configuration)
 
+    def fence(self, may_write: Callable[[], bool]) -> None:
+        """Refuse every write from now on while this says no: another replica acts then."""
+        self._may_write = may_write
+
     def get(self, kind: str, key: Key) -> Document:
         """Return an object as it is now."""
         return self._call("GET", f"{_path(kind, key.namespace)}/{key.name}")
@@ -77,8 +89,12 @@ class Cluster:
     def list_pods(self, namespace: str, labels: Mapping[str, str]) -> list[Document]:
         """Return the pods with these labels."""
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        answer = self._call("GET", _path("Pod", namespace), query={"labelSelector": selector})
-        return list(answer["items"])
+        return self._list(_path("Pod", namespace), {"labelSelector": selector})
+
+    def list_warnings(self, namespace: str, uid: str) -> list[Document]:
+        """Return the Warning Events about an object."""
+        selector = f"involvedObject.uid={uid},type=Warning"
+        return self._list(_path("Event", namespace), {"fieldSelector": selector})
 
     def create(self, manifest: Document) -> Document:
         """Make an object; raise AlreadyExistsError if the name is taken."""
@@ -95,6 +111,12 @@ class Cluster:
             query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
             content_type="application/apply-patch+yaml",
         )
+
+    def replace(self, document: Document) -> Document:
+        """Write an object as it was read, but for what was changed in it; raise ConflictError if others changed it."""
+        metadata = document["metadata"]
+        path = f"{_path(document['kind'], metadata['namespace'])}/{metadata['name']}"
+        return self._call("PUT", path, document, query={"fieldManager": names.FIELD_MANAGER})
 
     def delete(self, kind: str, key: Key, uid: str) -> None:
         """Delete this very object; it stays, marked as being deleted, until its pods have ended."""
@@ -122,6 +144,17 @@ class Cluster:
         status: Document = answer.get("status") or {}
         return status
 
+    def _list(self, path: str, query: Mapping[str, str]) -> list[Document]:
+        """Return all pages of a list."""
+        items: list[Document] = []
+        page: dict[str, str] = {}
+        while True:
+            answer = self._call("GET", path, query={**query, "limit": str(_PAGE), **page})
+            items += answer["items"]
+            page = {"continue": answer["metadata"].get("continue") or ""}
+            if not page["continue"]:
+                return items
+
     def _call(
         self,
         method: str,
@@ -131,6 +164,9 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Document:
+        self._throttle.wait()
+        if method != "GET" and not any(word in path for word in _UNFENCED) and not self._may_write():
+            raise TransientError(f"{method} {path}: another replica may act by now")
         headers = {"Accept": "application/json", "Content-Type": content_type}
         # The token is asked for anew each time: the kubelet renews the file that it comes from.
         self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
@@ -141,11 +177,13 @@ class Cluster:
                 url,
                 headers=headers,
                 body=None if body is None else json.dumps(body).encode(),
-                timeout=urllib3.Timeout(*_TIMEOUT_SECONDS),
+                timeout=urllib3.Timeout(total=_REQUEST_SECONDS, connect=_CONNECT_SECONDS),
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(f"{method} {path}: {error}") from error
+        if response.status in {429, 503}:
+            self._throttle.pause(_read_pause(response.headers.get("Retry-After")))
         if response.status >= 300:
             raise _explain(method, path, response.status, response.data)
         answer: Document = json.loads(response.data)
@@ -167,6 +205,10 @@ def _explain(method: str, path: str, code: int, body: bytes) -> ClusterError:
     if code in {400, 403, 405, 413, 422}:
         return RefusedError(message)
     return TransientError(text)
+
+
+def _read_pause(header: str | None) -> float:
+    return float(header) if header and header.isdecimal() else _DEFAULT_PAUSE_SECONDS
 
 
 def _read_status(body: bytes) -> tuple[str, str]:

@@ -13,6 +13,9 @@ _SELECTOR = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _CONNECT_SECONDS = 10
 _LIST_CHUNK = 500
 _IDLE_SECONDS = 0.05
+_WATCH_SECONDS = 60
+_WATCH_PATIENCE_SECONDS = 75
+"""A watch is opened anew each minute, from where it was: one that is dead without a sign is found in this time."""
 
 
 def build_registry(feed: Feed) -> kopf.OperatorRegistry:
@@ -46,6 +49,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.networking.connect_timeout = _CONNECT_SECONDS
     settings.watching.connect_timeout = _CONNECT_SECONDS
+    settings.watching.server_timeout = _WATCH_SECONDS
+    settings.watching.client_timeout = _WATCH_PATIENCE_SECONDS
     settings.watching.chunk_size = _LIST_CHUNK
     settings.watching.label_selectors["batch", "v1", "jobs"] = _SELECTOR
     settings.watching.label_selectors["", "v1", "pods"] = _SELECTOR

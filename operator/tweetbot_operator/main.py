@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,13 +24,16 @@ from tweetbot_operator.feed import Feed
 from tweetbot_operator.handlers import build_kopf_settings, build_registry, count_watches
 from tweetbot_operator.health_server import build_health_application
 from tweetbot_operator.inbox import Inbox
+from tweetbot_operator.lease import Lease, LostLeaseError
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.observer import Observer
 from tweetbot_operator.progress_server import ProgressServer
 from tweetbot_operator.reconciler import Reconciler
-from tweetbot_operator.settings import OperatorSettings, Server, SettingsError, load_settings
+from tweetbot_operator.settings import OperatorSettings, SettingsError, load_settings
 from tweetbot_operator.store import Store
+from tweetbot_operator.throttle import Throttle
+from tweetbot_operator.tls import Certificate
 from tweetbot_operator.tokens import TokenReviewer
 from tweetbot_operator.version import operator_version
 from tweetbot_operator.workqueue import WorkQueue, run_workers
@@ -51,39 +56,64 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         settings = load_settings(arguments.settings)
-        context, operator_ca = load_tls(settings.server)
+        certificate = Certificate(settings.server)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    asyncio.run(run(settings, context, operator_ca))
-    return 0
-
-
-def load_tls(server: Server) -> tuple[ssl.SSLContext, str]:
-    """Return the server's TLS context and the certificate by which pods know it."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    status = 0
     try:
-        context.load_cert_chain(server.tls_dir / "tls.crt", server.tls_dir / "tls.key")
-        return context, (server.tls_dir / "ca.crt").read_text()
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"server.tlsDir: cannot use tls.crt, tls.key and ca.crt in {server.tls_dir}: {error}"
-        ) from error
+        asyncio.run(run(settings, certificate))
+    except* LostLeaseError as lost:
+        # Whoever starts it again gets a standby with an empty memory.
+        logger.error("stopped acting reason=%s", lost.exceptions[0])
+        status = 1
+    return status
 
 
-async def run(settings: OperatorSettings, context: ssl.SSLContext, operator_ca: str) -> None:
-    """Serve, work and watch until kopf is told to stop."""
+async def run(settings: OperatorSettings, certificate: Certificate) -> None:
+    """Stand by until the Lease is ours; then serve, work and watch until told to stop."""
     threads = settings.workers + _THREADS_FOR_SERVER
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="worker"))
-    cluster, store, inbox = Cluster(threads), Store(), Inbox()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="worker"))
+    rate = settings.api_requests_per_second
+    cluster = Cluster(threads, Throttle(rate, int(2 * rate) + 1, uptime=time.monotonic, sleep=time.sleep))
     metrics = Metrics(operator_version())
+    trouble = _Trouble()
+    async with _serve(build_health_application(trouble.describe, metrics), settings.server.health_port, None):
+        if settings.lease is None:
+            await _act(settings, certificate, cluster, metrics, trouble)
+            return
+        key = Key(settings.lease.namespace, settings.lease.name)
+        identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        lease = Lease(cluster, key, identity, clock=_now, uptime=time.monotonic)
+        cluster.fence(lease.may_act)
+        logger.info("standing by identity=%s", identity)
+        await lease.acquire()
+        async with _background(lease.hold()):
+            await _act(settings, certificate, cluster, metrics, trouble)
+        # What is under way is brought to its end while the Lease is still ours.
+        await loop.shutdown_default_executor()
+        lease.release()
+
+
+async def _act(
+    settings: OperatorSettings, certificate: Certificate, cluster: Cluster, metrics: Metrics, trouble: "_Trouble"
+) -> None:
+    store, inbox = Store(), Inbox()
     queue: WorkQueue[Key] = WorkQueue(time.monotonic)
     metrics.watch(store.count_phases, lambda: len(queue))
     reconciler = Reconciler(
         cluster=cluster,
         store=store,
         inbox=inbox,
-        observer=Observer(cluster, store, inbox, operator_ca, time.monotonic),
+        observer=Observer(
+            cluster=cluster,
+            store=store,
+            inbox=inbox,
+            operator_ca=lambda: certificate.authority,
+            clock=_now,
+            uptime=time.monotonic,
+        ),
         settings=settings,
         metrics=metrics,
         clock=_now,
@@ -101,11 +131,10 @@ async def run(settings: OperatorSettings, context: ssl.SSLContext, operator_ca: 
     async def work(key: Key) -> float | None:
         return await asyncio.to_thread(reconciler.reconcile, key)
 
-    ready = asyncio.Event()
-    health = build_health_application(lambda: _describe_trouble(ready, len(settings.namespaces) or 1), metrics)
+    ready = trouble.start_watching(len(settings.namespaces) or 1)
     async with (
-        _serve(progress.build_application(), settings.server.port, context),
-        _serve(health, settings.server.health_port, None),
+        _serve(progress.build_application(), settings.server.port, certificate.context),
+        _background(certificate.watch()),
         _background(run_workers(queue, work, settings.workers)),
     ):
         await kopf.operator(
@@ -120,12 +149,27 @@ async def run(settings: OperatorSettings, context: ssl.SSLContext, operator_ca: 
         )
 
 
-def _describe_trouble(ready: asyncio.Event, namespaces: int) -> str | None:
-    if not ready.is_set():
-        return "starting"
-    watches = count_watches(task.get_name() for task in asyncio.all_tasks())
-    wanted = _WATCHED_KINDS * namespaces
-    return None if watches >= wanted else f"{watches} of {wanted} watches are open"
+class _Trouble:
+    """What /healthz says: a standby is well, and whoever acts is well while its watches are open."""
+
+    def __init__(self) -> None:
+        self._ready: asyncio.Event | None = None
+        self._namespaces = 0
+
+    def start_watching(self, namespaces: int) -> asyncio.Event:
+        """Expect watches from now on; the Event is to be set when the first lists are asked for."""
+        self._ready, self._namespaces = asyncio.Event(), namespaces
+        return self._ready
+
+    def describe(self) -> str | None:
+        """Return what is wrong, or None."""
+        if self._ready is None:
+            return None
+        if not self._ready.is_set():
+            return "starting"
+        watches = count_watches(task.get_name() for task in asyncio.all_tasks())
+        wanted = _WATCHED_KINDS * self._namespaces
+        return None if watches >= wanted else f"{watches} of {wanted} watches are open"
 
 
 @contextlib.asynccontextmanager

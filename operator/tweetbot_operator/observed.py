@@ -4,7 +4,7 @@ Reads Kubernetes objects into the few facts that decisions rest on. Decides noth
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
@@ -48,6 +48,7 @@ class ObservedJob:
     run_id: str
     kind: JobKind
     attempt: int
+    created: datetime
     state: JobState
     message: str = ""
     """Why it failed, in the Job controller's words."""
@@ -100,6 +101,12 @@ class ObservedPod:
         """Whether it may still run, and write."""
         return self.phase not in {"Succeeded", "Failed"}
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether its node has it but its container does not run yet, and no reason for that stands on the pod."""
+        is_waiting = self.waiting_reason in {None, "ContainerCreating", "PodInitializing"}
+        return self.phase == "Pending" and self.started is not None and is_waiting
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -115,6 +122,14 @@ class Result:
 
     outcome: BotOutcome
     pod_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningEvent:
+    """What Kubernetes told last, by an Event, about a Job without a pod or a pod that does not start."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +150,10 @@ class Observed:
     """The newest progress of the current attempt."""
     result: Result | None = None
     """The result of the current attempt, if the trainer has sent it."""
+    warning: WarningEvent | None = None
+    """Why the current attempt does not start, as far as only Events tell."""
+    listening_since: datetime | None = None
+    """When this operator began to listen to trainers; None if that is long ago."""
     operator_ca: str = ""
     """Certificate by which the pods know the operator's server."""
 
@@ -169,6 +188,7 @@ def read_job(document: Document) -> ObservedJob:
         run_id=labels.get(LABEL_RUN_ID, ""),
         kind=_read_kind(labels),
         attempt=_read_number(labels.get(LABEL_ATTEMPT)),
+        created=_read_time(metadata["creationTimestamp"]),
         state=state,
         message=message,
         is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None,
@@ -210,6 +230,15 @@ def read_pod(document: Document) -> ObservedPod:
         ),
         is_deleting="deletionTimestamp" in metadata,
     )
+
+
+def read_warning(events: Sequence[Document]) -> WarningEvent | None:
+    """Return the newest of the Events."""
+    times = [(event.get("lastTimestamp") or event.get("eventTime") or "", event) for event in events]
+    if not times:
+        return None
+    newest = max(times, key=lambda item: item[0])[1]
+    return WarningEvent(reason=newest.get("reason", ""), message=newest.get("message", "")[:_LONGEST_MESSAGE])
 
 
 def _classify_job(spec: Document, status: Document) -> tuple[JobState, str]:

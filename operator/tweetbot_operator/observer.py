@@ -5,46 +5,61 @@ or a former pod as gone, the cluster itself is asked.
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from tweetbot_api import names
 from tweetbot_api.status import Run
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.inbox import Attempt, Inbox
-from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod
+from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod, WarningEvent, read_warning
 from tweetbot_operator.situation import CHECK_SECONDS
 from tweetbot_operator.store import Store, read_key
+
+_PATIENCE = timedelta(seconds=15)
 
 
 class Observer:
     """Joins what the watches, the trainers and the cluster say about a bot."""
 
     def __init__(
-        self, cluster: Cluster, store: Store, inbox: Inbox, operator_ca: str, uptime: Callable[[], float]
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        inbox: Inbox,
+        operator_ca: Callable[[], str],
+        clock: Callable[[], datetime],
+        uptime: Callable[[], float],
     ) -> None:
         self._cluster = cluster
         self._store = store
         self._inbox = inbox
         self._operator_ca = operator_ca
+        self._clock = clock
+        self._listening_since = clock()
         self._uptime = uptime
 
     def observe(self, bot: TweetBot) -> Observed:
         """Return the world as far as it matters to this bot."""
         run = bot.status.run
         if run is None or run.id != bot.run_id or run.completion_time is not None:
-            return Observed(other_jobs=self._find_jobs(bot), operator_ca=self._operator_ca)
+            return Observed(other_jobs=self._find_jobs(bot), operator_ca=self._operator_ca())
         job = self._find_job(bot, run)
+        pods = self._find_pods(bot, run, job)
         former_pods = self._find_former_pods(bot, run) if job is None else []
         key, attempt = _name(bot), Attempt(bot.metadata.uid, run.id, run.job_kind, run.attempt)
         return Observed(
             job=job,
-            pods=self._find_pods(bot, run, job),
+            pods=pods,
             batch_index=_find_index(bot, job),
             other_jobs=tuple(other for other in self._find_jobs(bot) if other.key.name != run.job_name),
             other_live_pods=tuple(pod for pod in former_pods if pod.is_live),
             report=self._inbox.report(key, attempt),
             result=self._inbox.result(key, attempt),
-            operator_ca=self._operator_ca,
+            warning=self._find_warning(job, pods[0] if pods else None),
+            listening_since=self._listening_since,
+            operator_ca=self._operator_ca(),
         )
 
     def _find_jobs(self, bot: TweetBot) -> tuple[ObservedJob, ...]:
@@ -73,6 +88,14 @@ class Observer:
             self._fetch_pods(bot, run)
             pods = self._store.pods.of(group)
         return tuple(sorted(pods, key=lambda pod: pod.created, reverse=True))
+
+    def _find_warning(self, job: ObservedJob | None, pod: ObservedPod | None) -> WarningEvent | None:
+        """Ask for Events only where nothing else can tell: a Job long without a pod, a pod long without a container."""
+        if job is None or job.state != "active" or job.is_deleting or self._clock() - job.created < _PATIENCE:
+            return None
+        if pod is not None and not pod.is_starting:
+            return None
+        return read_warning(self._cluster.list_warnings(job.key.namespace, pod.uid if pod else job.uid))
 
     def _find_former_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
         """Return the pods that were made before the Job that is to be made now, for this attempt or an earlier one.

@@ -56,11 +56,21 @@ NAMESPACED: tuple[Rule, ...] = (
     Rule(
         api_groups=("",),
         resources=("events",),
-        verbs=("create",),
-        why="to tell of a run's turns in `kubectl describe`",
+        verbs=("list", "create"),
+        why="to tell of a run's turns, and to read what only an Event says: why a pod is refused or does not start",
     ),
 )
 """In each watched namespace, or in all."""
+
+OWN_NAMESPACE: tuple[Rule, ...] = (
+    Rule(
+        api_groups=("coordination.k8s.io",),
+        resources=("leases",),
+        verbs=("get", "create", "update"),
+        why="so that only one replica acts",
+    ),
+)
+"""In the namespace of the operator itself."""
 
 CLUSTER_WIDE: tuple[Rule, ...] = (
     Rule(

@@ -40,6 +40,15 @@ class Server(ApiModel):
     """Port of `/healthz` and `/metrics`, without TLS."""
 
 
+class LeaseSettings(ApiModel):
+    """The Lease of which only the holder acts."""
+
+    namespace: str
+    """Namespace of the operator itself."""
+    name: str = "tweetbot-operator"
+    """Name of the Lease."""
+
+
 class PrepareResources(ApiModel):
     """What the prepare pod asks for."""
 
@@ -73,6 +82,10 @@ class OperatorSettings(ApiModel):
     """Images of the Jobs' pods."""
     server: Server
     """The server that trainers report to."""
+    lease: LeaseSettings | None = None
+    """Which of several replicas acts. Without it this one does, whatever others do."""
+    api_requests_per_second: float = Field(default=100, gt=0)
+    """Requests to the apiserver, at most; twice as many at once. It is slower when the apiserver asks for patience."""
     namespaces: list[str] = []
     """Namespaces that are watched; empty for all."""
     defaults: Defaults = Defaults()
@@ -81,6 +94,8 @@ class OperatorSettings(ApiModel):
     """Pause before the second attempt; it doubles with each further one, up to ten minutes."""
     max_preemptions: int = Field(default=20, ge=0)
     """How often a run may be stopped from outside (drained, preempted, evicted) before it fails."""
+    heartbeat_timeout_seconds: int = Field(default=900, ge=60)
+    """Seconds without a word of a running trainer after which the bot says so (NoHeartbeat)."""
     workers: int = Field(default=8, ge=1, le=64)
     """Bots that are worked on at the same time."""
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.chart.chart import Chart, Manifest, of_kind
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
 EVERYWHERE: dict[str, Any] = {}
 TWO_NAMESPACES = {"namespaces": ["team-a", "team-b"]}
@@ -30,9 +30,11 @@ def test_no_rule_has_a_wildcard_or_a_verb_on_secrets(chart: Chart, values: dict[
 
 
 def test_everywhere_means_one_cluster_role_with_the_whole_table(chart: Chart) -> None:
-    (role,) = operator_roles(chart.render())
+    role, own = operator_roles(chart.render())
     assert role["kind"] == "ClusterRole"
     assert role["rules"] == [rule.to_wire() for rule in CLUSTER_WIDE + NAMESPACED]
+    assert (own["kind"], own["metadata"]["namespace"]) == ("Role", "tweetbot-system")
+    assert own["rules"] == [rule.to_wire() for rule in OWN_NAMESPACE]
 
 
 def test_namespaces_mean_a_role_in_each_and_only_token_reviews_cluster_wide(chart: Chart) -> None:
@@ -40,13 +42,14 @@ def test_namespaces_mean_a_role_in_each_and_only_token_reviews_cluster_wide(char
     roles = operator_roles(manifests)
     assert [(role["kind"], role["metadata"].get("namespace")) for role in roles] == [
         ("ClusterRole", None),
+        ("Role", "tweetbot-system"),
         ("Role", "team-a"),
         ("Role", "team-b"),
     ]
     assert roles[0]["rules"] == [
         {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
     ]
-    assert all(role["rules"] == [rule.to_wire() for rule in NAMESPACED] for role in roles[1:])
+    assert all(role["rules"] == [rule.to_wire() for rule in NAMESPACED] for role in roles[2:])
 
 
 @pytest.mark.parametrize("values", [EVERYWHERE, TWO_NAMESPACES], ids=["everywhere", "two namespaces"])

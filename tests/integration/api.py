@@ -46,17 +46,17 @@ class Api:
             return False
         return True
 
-    def allow(self, user: str, rules: Sequence[Rule], namespace: str | None = None) -> None:
-        """Grant these rules to a user, in one namespace or in all."""
+    def allow(self, name: str, rules: Sequence[Rule], namespace: str | None = None, user: str | None = None) -> None:
+        """Grant these rules to a user, in one namespace or in all; the role has the user's name if it has no other."""
         group, kind = "rbac.authorization.k8s.io", "Role" if namespace else "ClusterRole"
         path = f"/apis/{group}/v1" + (f"/namespaces/{namespace}" if namespace else "")
-        role = {"kind": kind, "metadata": {"name": user}, "rules": [rule.to_wire() for rule in rules]}
+        role = {"kind": kind, "metadata": {"name": name}, "rules": [rule.to_wire() for rule in rules]}
         self.call("POST", f"{path}/{kind.lower()}s", role)
         binding = {
             "kind": f"{kind}Binding",
-            "metadata": {"name": user},
-            "roleRef": {"apiGroup": group, "kind": kind, "name": user},
-            "subjects": [{"kind": "User", "name": user}],
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+            "subjects": [{"kind": "User", "name": user or name}],
         }
         self.call("POST", f"{path}/{kind.lower()}bindings", binding)
 

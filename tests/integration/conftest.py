@@ -11,7 +11,7 @@ from kubernetes.config import new_client_from_config
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, wait_for
 from tests.integration.operator_process import OperatorProcess, write_settings
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
 CRD = Path(__file__).parents[2] / "crds" / "tweetbots.yaml"
 USER = "tweetbot-operator"
@@ -30,6 +30,7 @@ def api(control_plane: ControlPlane) -> Api:
     api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(CRD.read_text()))
     wait_for(lambda: api.exists("/apis/tweetbot.dev/v1alpha1/tweetbots"))
     api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
+    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
     return api
 
 

@@ -7,7 +7,7 @@ import pytest
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api
 from tests.integration.operator_process import OperatorProcess, write_settings
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
 pytestmark = pytest.mark.integration
 USER = "namespaced-operator"
@@ -18,6 +18,7 @@ def test_an_operator_of_one_namespace_needs_no_rights_in_another(
 ) -> None:
     api.allow(USER, NAMESPACED, namespace)
     api.allow(USER, CLUSTER_WIDE)
+    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
     kubeconfig = tmp_path / "kubeconfig"
     control_plane.client("namespaced", USER).write_kubeconfig(kubeconfig)
     operator = OperatorProcess(tmp_path, kubeconfig, write_settings(tmp_path, control_plane.authority, [namespace]))

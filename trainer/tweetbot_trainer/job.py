@@ -202,7 +202,7 @@ class Job:
             path = self._log_file(config)
             if not path.exists():
                 continue
-            key = log_key(self._manifest.job_kind, config.bot.attempt)
+            key = names.attempt_log(self._manifest.job_kind, config.bot.attempt)
             try:
                 self._store_of(config.output).upload(path, key)
             except Exception as error:  # noqa: BLE001 - the results are out; nothing may change the exit code now
@@ -227,11 +227,6 @@ def exit_code(outcomes: Sequence[BotOutcome]) -> int:
     """Return 0 if all went well, else a code after which another attempt may help, else the first failure's."""
     codes = [outcome.failure.exit_code or ExitCode.TRANSIENT for outcome in outcomes if outcome.failure]
     return next((code for code in codes if is_retryable(code)), codes[0] if codes else ExitCode.OK)
-
-
-def log_key(kind: names.JobKind, attempt: int) -> str:
-    """Return the key under which an attempt's log is stored."""
-    return f"logs/{kind}-{attempt}.txt"
 
 
 def _open_channel(manifest: RunManifest, paths: JobPaths) -> OperatorChannel | None:

@@ -51,5 +51,8 @@ defaults:
   {{- toYaml .Values.defaults | nindent 2 }}
 retryPauseSeconds: {{ int .Values.retryPauseSeconds }}
 maxPreemptions: {{ int .Values.maxPreemptions }}
+heartbeatTimeoutSeconds: {{ int .Values.heartbeatTimeoutSeconds }}
+apiRequestsPerSecond: {{ .Values.apiRequestsPerSecond }}
+lease: {namespace: {{ .Release.Namespace }}, name: {{ include "tweetbot-operator.fullname" . }}}
 workers: {{ int .Values.workers }}
 {{- end }}

@@ -21,10 +21,17 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [create, patch]
-# to tell of a run's turns in `kubectl describe`
+# to tell of a run's turns, and to read what only an Event says: why a pod is refused or does not start
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
+{{- end }}
+
+{{- define "tweetbot-operator.rules.ownNamespace" -}}
+# so that only one replica acts
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
 {{- end }}
 
 {{- define "tweetbot-operator.rules.clusterWide" -}}

@@ -23,6 +23,11 @@ def is_news(status: TweetBotStatus, report: Report) -> bool:
     return last is None or report.received > last or report.message.stage != status.stage
 
 
+def interrupt(progress: Progress | None) -> Progress | None:
+    """Return the progress without what only a trainer at work can tell."""
+    return progress.model_copy(update={"eta_seconds": None, "tokens_per_second": None}) if progress else None
+
+
 def advance(progress: Progress | None, report: Report) -> Progress:
     """Return the reported progress, heard now by our clock.
 

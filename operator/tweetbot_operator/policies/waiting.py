@@ -3,7 +3,7 @@
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Phase
-from tweetbot_operator.observed import ObservedJob, ObservedPod
+from tweetbot_operator.observed import ObservedJob, ObservedPod, WarningEvent
 from tweetbot_operator.policies.verdict import Verdict
 
 _IMAGE_REASONS = frozenset(
@@ -16,10 +16,13 @@ _DOING = {
 _PHASES: dict[JobKind, Phase] = {"prepare": "Preparing", "train": "Training"}
 
 
-def describe_wait(job: ObservedJob, pod: ObservedPod | None) -> Verdict:
+def describe_wait(job: ObservedJob, pod: ObservedPod | None, warning: WarningEvent | None) -> Verdict:
     """Return what holds the Job up, or what it is doing if nothing does."""
     if job.state == "suspended":
         return Verdict(Reason.QUEUED, f"the Job {job.key.name} waits for its queue to admit it")
+    if warning and (pod is None or pod.is_starting):
+        reason = Reason.POD_REFUSED if pod is None else Reason.POD_NOT_STARTED
+        return Verdict(reason, f"{warning.reason}: {warning.message}")
     if pod is None or not pod.is_live:
         return _DOING[job.kind]
     return _describe_pod(pod) or _DOING[job.kind]

@@ -53,6 +53,7 @@ def make_job(bot: TweetBot, *, state: str = "active", message: str = "") -> Docu
             "namespace": bot.metadata.namespace,
             "uid": f"uid-of-{run.job_name}",
             "resourceVersion": "1",
+            "creationTimestamp": "2026-11-23T11:58:00Z",
             "labels": make_labels(bot),
             "ownerReferences": [{"kind": names.KIND, "name": bot.metadata.name, "uid": bot.metadata.uid}],
         },
@@ -89,7 +90,7 @@ def make_pod(
     if waiting or unschedulable:
         state, phase = {"waiting": {"reason": waiting, "message": message}}, "Pending"
     conditions = [{"type": "DisruptionTarget", "status": "True"}] if disrupted or evicted else []
-    times = {} if unschedulable else {"startTime": "2026-11-23T11:59:00Z"}
+    times: Document = {} if unschedulable else {"startTime": "2026-11-23T11:59:00Z"}
     ended = {"reason": "Evicted", "message": evicted} if evicted else {}
     if unschedulable:
         reason = {"reason": "Unschedulable", "message": unschedulable}

@@ -47,11 +47,25 @@ class FakeCluster:
             if kind == "Pod" and key.namespace == namespace and labels.items() <= pod["metadata"]["labels"].items()
         ]
 
+    def list_warnings(self, namespace: str, uid: str) -> list[Document]:
+        self.reads.append("list Event")
+        events = [event for event in self.all("Event") if event["type"] == "Warning"]
+        return [copy.deepcopy(event) for event in events if event["involvedObject"]["uid"] == uid]
+
     def create(self, manifest: Document) -> Document:
         kind, key = manifest["kind"], _key(manifest)
         if (kind, key) in self.objects:
             raise AlreadyExistsError(f"{kind} {key.name}")
         return self._write(f"create {kind} {key.name}", lambda: self.put(manifest))
+
+    def replace(self, document: Document) -> Document:
+        kind, key = document["kind"], _key(document)
+        present = self.objects.get((kind, key))
+        if present is None:
+            raise GoneError(key.name)
+        if present["metadata"]["resourceVersion"] != document["metadata"]["resourceVersion"]:
+            raise ConflictError(key.name)
+        return self._write(f"replace {kind} {key.name}", lambda: self.put(document))
 
     def apply(self, manifest: Document) -> Document:
         return self._write(f"apply {manifest['kind']} {_key(manifest).name}", lambda: self.put(manifest))

@@ -262,7 +262,13 @@ def test_a_lost_status_is_rebuilt_from_the_job_at_work() -> None:
     life.step(life.finish(None, 1))
     life.now += timedelta(minutes=1)
     (manifest,) = life.step().create
-    job = read_job({**manifest, "metadata": {**manifest["metadata"], "uid": "u"}, "status": {}})
+    job = read_job(
+        {
+            **manifest,
+            "metadata": {**manifest["metadata"], "uid": "u", "creationTimestamp": "2026-11-23T12:00:00Z"},
+            "status": {},
+        }
+    )
     before = life.bot.status.run
     life.bot = life.bot.model_copy(update={"status": TweetBotStatus()})
 

@@ -10,7 +10,7 @@ from tests.unit.operator.life import NOTHING, Life, report
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.status import HuggingFaceModel
-from tweetbot_operator.observed import Observed, Result, read_pod
+from tweetbot_operator.observed import Observed, Result, WarningEvent, read_pod
 from tweetbot_operator.situation import Plan
 
 # The straight way
@@ -306,6 +306,57 @@ def test_a_suspended_job_is_queued() -> None:
     assert (life.bot.status.phase, life.reason) == ("Queued", Reason.QUEUED)
 
 
+WARNINGS = {
+    "quota": ({}, "FailedCreate", "exceeded quota: gpus", Reason.POD_REFUSED),
+    "volume": (
+        {"waiting": "ContainerCreating"},
+        "FailedMount",
+        'configmap "ann-run" not found',
+        Reason.POD_NOT_STARTED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("pod", "event", "message", "want_reason"), WARNINGS.values(), ids=WARNINGS.keys())
+def test_what_only_an_event_tells_stands_on_the_bot(pod: dict, event: str, message: str, want_reason: Reason) -> None:
+    life = Life()
+    life.step()
+    life.start_job()
+
+    plan = life.step(replace(life.observe(**pod), warning=WarningEvent(reason=event, message=message)))
+
+    assert (life.reason, life.message) == (want_reason, f"{event}: {message}")
+    assert plan.requeue_after == 20
+    assert [item["kind"] for item in plan.apply] == (["ConfigMap"] if event == "FailedMount" else [])
+    life.step(life.observe(name="runs"))
+    assert life.reason == Reason.PREPARING
+
+
+def test_a_trainer_that_is_silent_for_long_is_reported_and_left_alone() -> None:
+    life = Life()
+    life.start_training()
+    running = life.observe(name="runs")
+    life.step(replace(running, report=report(life.bot, "Training", 30, 0)))
+    assert life.step(running).requeue_after == 300
+
+    life.now = NOW + timedelta(seconds=900)
+    plan = life.step(running)
+
+    assert (life.bot.status.phase, life.reason) == ("Training", Reason.NO_HEARTBEAT)
+    assert (plan.delete, life.step(running)) == ((), Plan(requeue_after=300))
+    life.step(replace(running, report=report(life.bot, "Training", 31, 900)))
+    assert life.reason == Reason.TRAINING
+
+
+def test_an_operator_that_was_away_does_not_take_its_own_silence_for_the_trainers() -> None:
+    life = Life()
+    life.start_training()
+    life.now = NOW + timedelta(hours=3)
+    running = replace(life.observe(name="runs"), listening_since=life.now)
+
+    assert life.step(running) == Plan(requeue_after=300)
+
+
 # Progress
 
 
@@ -333,6 +384,7 @@ def test_the_percentage_never_falls_within_a_run() -> None:
     life.start_training()
     life.step(replace(life.observe(name="runs"), report=report(life.bot, "Training", 60)))
     life.step(life.finish(None, 1))
+    assert life.bot.status.progress.eta_seconds is None
     life.now += timedelta(minutes=1)
     life.start_job()
 

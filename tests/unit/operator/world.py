@@ -37,7 +37,14 @@ class World:
         """Kill the operator and start another: memory is empty, and the list of TweetBots comes first."""
         self.cluster.crash_at = None
         self.store, self.inbox, self.metrics = Store(), Inbox(), Metrics("test")
-        observer = Observer(self.cluster, self.store, self.inbox, "CA", self.uptime)
+        observer = Observer(
+            cluster=self.cluster,
+            store=self.store,
+            inbox=self.inbox,
+            operator_ca=lambda: "CA",
+            clock=lambda: self.now,
+            uptime=self.uptime,
+        )
         self.reconciler = Reconciler(
             cluster=self.cluster,
             store=self.store,
