@@ -87,7 +87,9 @@ def test_a_failure_names_its_reason_and_is_not_tried_again(api: Api, namespace: 
     api.end_pod(pod, make_failure("TooLittleText", 65, "only 17 characters are left"), 65)
 
     status = api.wait_for_status(namespace, lambda status: status.get("phase") == "Failed")
-    assert status["failure"] == {"reason": "TooLittleText", "message": "only 17 characters are left", "exitCode": 65}
+    failure = dict(status["failure"])
+    assert failure.pop("logURI").endswith(f"/{status['run']['id']}/logs/prepare-1.txt")
+    assert failure == {"reason": "TooLittleText", "message": "only 17 characters are left", "exitCode": 65}
     assert condition(status, "Failed")["reason"] == condition(status, "Ready")["reason"] == "TooLittleText"
     assert len(api.list(namespace, "jobs")) == 1
     wait_for(lambda: "TooLittleText" in {event["reason"] for event in api.list(namespace, "events")})
