@@ -76,9 +76,12 @@ test-e2e: setup cluster-with-images ## Tests on the local cluster, with real pod
 	$(PYTEST) tests/e2e
 
 ## --- benchmarks ---
-.PHONY: bench-engine
+.PHONY: bench-engine bench-sources
 bench-engine: setup ## Our training engine beside the HuggingFace Trainer, on the same bots (OPTIONS="--mix log-uniform …")
 	$(BIN)/python -m benchmarks.engine $(OPTIONS)
+
+bench-sources: setup ## Memory and time that an archive of a million posts takes (POSTS=1000000)
+	$(BIN)/python -m benchmarks.sources $(or $(POSTS),1000000)
 
 ## --- cluster and images ---
 .PHONY: tools cluster-up cluster-down cluster-status cluster-with-images images

@@ -31,6 +31,8 @@ def open_unpacked(path: Path) -> io.BufferedReader:
     """Open a file for reading, unpacked if it is a gzip file."""
     raw = path.open("rb", buffering=0)
     packed = raw.read(2) == _GZIP_MAGIC
+    if packed:
+        _check_announced_size(raw, path.name)
     raw.seek(0)
     return io.BufferedReader(Gunzipped(raw, path.name) if packed else raw, SAMPLE_BYTES)
 
@@ -66,10 +68,7 @@ class Gunzipped(io.RawIOBase):
             raise unreadable(self._place, f"is not a sound gzip file: {error}") from error
         buffer[: len(data)] = data
         self._num_bytes += len(data)
-        if self._num_bytes > MAX_COMPRESSION_RATIO * self._raw.tell() + RATIO_SLACK_BYTES:
-            raise unreadable(
-                self._place, f"is compressed more than {MAX_COMPRESSION_RATIO}:1, which no file of posts is"
-            )
+        _check_ratio(self._num_bytes, self._raw.tell(), self._place)
         if self._num_bytes > MAX_STREAM_BYTES:
             raise unreadable(self._place, f"holds more than {MAX_STREAM_BYTES:,} bytes")
         return len(data)
@@ -113,6 +112,18 @@ class _Recoded(io.RawIOBase):
         """Close the stream too."""
         self._stream.close()
         super().close()
+
+
+def _check_announced_size(raw: io.FileIO, place: str) -> None:
+    """Refuse by its last four bytes a gzip file that announces to be a bomb; one that lies is found out later."""
+    num_packed = raw.seek(0, io.SEEK_END)
+    raw.seek(-min(num_packed, 4), io.SEEK_END)
+    _check_ratio(int.from_bytes(raw.read(4), "little"), num_packed, place)
+
+
+def _check_ratio(num_bytes: int, num_packed: int, place: str) -> None:
+    if num_bytes > MAX_COMPRESSION_RATIO * num_packed + RATIO_SLACK_BYTES:
+        raise unreadable(place, f"is compressed more than {MAX_COMPRESSION_RATIO}:1, which no file of posts is")
 
 
 def _wide_encoding(sample: bytes) -> str | None:

@@ -72,7 +72,7 @@ class ColumnShape:
         text = well_formed(text)
         return [
             Post(
-                id=sound_id(value_at(record, self.id)),
+                id=sound_id(value_at(record, self.id), in_table=True),
                 handle=authors.handle,
                 text=text,
                 created_at=parse_time(value_at(record, self.created_at)),

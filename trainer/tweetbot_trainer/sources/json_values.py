@@ -25,9 +25,7 @@ def read_items(file: "IO[bytes] | MeasuredBytes", place: str, prefix: str = "ite
             body.begin_item()
             yield item
     except (ijson.JSONError, ValueError) as error:
-        # The lines that follow the first quote the text, which belongs in no log.
-        problem = next(iter(str(error).splitlines()), type(error).__name__)
-        raise unreadable(place, f"is not JSON: {problem}") from None
+        raise unreadable(place, f"is not JSON: {_without_quotation(error)}") from None
 
 
 def read_lines(file: IO[bytes], place: str) -> Iterator[tuple[str, Any]]:
@@ -59,6 +57,13 @@ def parse(data: bytes, place: str) -> Any:
         raise unreadable(place, f"is not JSON: {error}") from None
     except (ValueError, RecursionError) as error:
         raise unreadable(place, f"is not JSON that can be read: {error}") from None
+
+
+def _without_quotation(error: Exception) -> str:
+    """Return the first line of what the parser says: those that follow quote the text, which belongs in no log."""
+    said = error.args[0] if error.args else ""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return next(iter(text.splitlines()), type(error).__name__)
 
 
 class MeasuredBytes:

@@ -40,8 +40,10 @@ def read_records(stream: io.BufferedReader, place: str, columns: Columns | None)
         raise TrainerError(Reason.SOURCE_EMPTY, f"{place} holds no posts")
     _check_text(sample, place)
     suffix = _suffix(place)
-    if suffix in _OTHER_SUFFIXES or _MARKUP.match(start):
-        raise unreadable(place, f"is not a sound {suffix or 'file of posts'}, or of a kind that is not read")
+    if _MARKUP.match(start):
+        raise unreadable(place, "is a page of HTML or XML and no file of posts; was it downloaded whole?")
+    if suffix in _OTHER_SUFFIXES:
+        raise unreadable(place, f"is not what its name says ({suffix}), or of a kind that is not read")
     if suffix in _TABLE_SUFFIXES:
         return _table(stream, place, columns)
     if suffix != ".txt":
