@@ -30,10 +30,14 @@ _LEAST_ZEROS = 0.3
 def open_unpacked(path: Path) -> io.BufferedReader:
     """Open a file for reading, unpacked if it is a gzip file."""
     raw = path.open("rb", buffering=0)
-    packed = raw.read(2) == _GZIP_MAGIC
-    if packed:
-        _check_announced_size(raw, path.name)
-    raw.seek(0)
+    try:
+        packed = raw.read(2) == _GZIP_MAGIC
+        if packed:
+            _check_announced_size(raw, path.name)
+        raw.seek(0)
+    except BaseException:
+        raw.close()
+        raise
     return io.BufferedReader(Gunzipped(raw, path.name) if packed else raw, SAMPLE_BYTES)
 
 

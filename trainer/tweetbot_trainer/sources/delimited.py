@@ -23,12 +23,14 @@ def text_lines(stream: io.BufferedReader, place: str) -> Iterator[str]:
         number += 1
         if len(line) > MAX_FIELD_CHARACTERS * 4:
             raise unreadable(f"{place} line {number}", f"is longer than {MAX_FIELD_CHARACTERS * 4:,} bytes")
-        yield _decoded(line.replace(b"\0", b""), f"{place} line {number}")
+        # A carriage return alone ends no line here, and would end a row's field for the reader of tables.
+        line = line.replace(b"\0", b"").replace(b"\r\n", b"\n").replace(b"\r", b" ")
+        yield _decoded(line, f"{place} line {number}")
 
 
 def header(line: str) -> tuple[list[str], str]:
     """Return the names in a table's first line and the delimiter that gives the most of them."""
-    line = line[:_MAX_HEADER_CHARACTERS].rstrip("\r\n")
+    line = line[:_MAX_HEADER_CHARACTERS].replace("\r", " ").rstrip()
     rows = ((next(csv.reader([line], delimiter=delimiter), []), delimiter) for delimiter in DELIMITERS)
     names, delimiter = max(rows, key=lambda row: len(row[0]))
     return [name.strip() for name in names], delimiter
@@ -36,15 +38,16 @@ def header(line: str) -> tuple[list[str], str]:
 
 def read_rows(
     lines: Iterator[str], names: Sequence[str], delimiter: str, place: str
-) -> Iterator[tuple[str, dict[str, str]]]:
+) -> Iterator[tuple[str, dict[str, str | None]]]:
     """Yield each row below the header by column, with its place; quoted fields may hold new lines."""
     if len(names) > _MAX_COLUMNS:
         raise unreadable(place, f"has more than {_MAX_COLUMNS:,} columns")
+    empty = dict.fromkeys(names)
     reader = csv.reader(lines, delimiter=delimiter)
     try:
         for row in reader:
             if row:
-                yield f"{place} line {reader.line_num + 1}", dict(zip(names, row, strict=False))
+                yield f"{place} line {reader.line_num + 1}", {**empty, **dict(zip(names, row, strict=False))}
     except csv.Error as error:
         raise unreadable(f"{place} line {reader.line_num + 1}", f"is not a row of a table: {error}") from error
 
