@@ -192,8 +192,8 @@ class Cleaning(ApiModel):
     hashtags: Marks = "keep"
     """What becomes of `#tags` in the kept posts: `keep`, `strip` deletes them, `mask` writes `#hashtag` for each."""
     language: Language | None = None
-    """Only posts in this language (ISO 639-1, for example `en`) are kept, as far as a detector can tell. Without it,
-    all."""
+    """Only posts in this language (ISO 639-1, for example `en`) are kept: as the source says or, where it says nothing,
+    as far as a detector can tell. Without it, all."""
     deny_terms: list[DenyTerm] = Field(default=[], max_length=64)
     """Posts that contain one of these words or phrases, in upper or lower case, are left out."""
 

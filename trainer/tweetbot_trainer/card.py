@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import model_name
 from tweetbot_api.runconfig import RunConfig
-from tweetbot_api.spec import Cleaning
+from tweetbot_api.spec import Cleaning, Lora
 from tweetbot_api.status import Dataset, Evaluation, HandleCounts, WandbRuns
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.safe_text import escape_markdown, printable
@@ -166,6 +166,7 @@ def _values(facts: CardFacts) -> dict[str, Any]:
         "base_model_url": _safe_url(f"https://huggingface.co/{hub}") if hub else None,
         "revision": base_model.revision,
         "training": facts.config.training,
+        "lora": facts.config.training.lora or Lora(),
         "generation": facts.config.generation,
         "num_steps": facts.num_steps,
         "device": facts.device,

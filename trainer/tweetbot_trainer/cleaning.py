@@ -52,7 +52,7 @@ def clean_posts(
         text = rules.apply_marks(cleaned)
         if rules.is_short(cleaned) or not text:
             num_short += 1
-        elif rules.leaves_out(cleaned):
+        elif rules.leaves_out(cleaned, post.lang):
             num_filtered += 1
         else:
             kept.append(text)

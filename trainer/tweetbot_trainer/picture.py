@@ -31,6 +31,7 @@ _HANGUL: Final = re.compile("[\uac00-\ud7af]")
 _LONG_WORD: Final = re.compile("([\x21-\u024f]{24})(?=[\x21-\u024f])")
 _KEYCAP: Final = re.compile("\ufe0f?\u20e3")
 """Makes a digit an emoji; the fonts lay it over the next letter."""
+_PART_OF_WORD: Final = re.compile(r"\s+\S{0,20}$")
 _MAY_BREAK: Final = "\u200b"
 _ELLIPSIS: Final = "…"
 _MOST_CHARACTERS: Final = 280
@@ -92,7 +93,7 @@ def _account(handle: str, avatar: bytes | None) -> dict[str, object]:
 def _post(post: str, prompt: str) -> dict[str, object]:
     """Return the post as its prompt and the rest, cut if it is long."""
     if len(post) > _MOST_CHARACTERS:
-        post = post[: _MOST_CHARACTERS - 1].rstrip() + _ELLIPSIS
+        post = _PART_OF_WORD.sub("", post[:_MOST_CHARACTERS]) + _ELLIPSIS
     begins = post[: len(prompt)] if post.startswith(prompt) else ""
     rest = _LONG_WORD.sub(rf"\1{_MAY_BREAK}", post[len(begins) :])
     return {"prompt": begins, "rest": rest, "isRightToLeft": is_right_to_left(post)}

@@ -48,12 +48,19 @@ class PostRules:
             num_own = sum(map(_num_own, text.split()))
         return num_own < self._cleaning.min_words
 
-    def leaves_out(self, text: str) -> bool:
-        """Tell whether the cleaned text holds a denied term or is in another language than the one wanted."""
+    def leaves_out(self, text: str, language: str | None = None) -> bool:
+        """Tell whether the cleaned text holds a denied term or is in another language than the one wanted.
+
+        The language is what the source says (`en`, `pt-BR`); where it says none, the detector is asked.
+        """
         if self._denied and self._denied.search(text):
             return True
-        language = self._cleaning.language
-        return language is not None and not is_language(_without_marks(text), language)
+        wanted = self._cleaning.language
+        if wanted is None:
+            return False
+        if language:
+            return language.lower().split("-")[0] != wanted
+        return not is_language(_without_marks(text), wanted)
 
     def apply_marks(self, text: str) -> str:
         """Return the cleaned text with its mentions and hashtags kept, deleted or masked."""

@@ -53,7 +53,13 @@ def cyborg_facts():
         config=make_run_config(
             handles=["grace", "_ada_"],
             baseModel={"name": "s3://models/smollm2-135m"},
-            training={"evalFraction": 0, "epochs": 1},
+            training={
+                "evalFraction": 0,
+                "epochs": 1,
+                "method": "lora",
+                "gradientAccumulationSteps": 4,
+                "deepspeed": {"zeroStage": 2},
+            },
             cleaning={"language": "ja", "unspacedScripts": "characters", "denyTerms": ["spam", "ads"]},
             huggingFace={"repo": "team/grace-ada"},
         ),

@@ -105,6 +105,13 @@ def test_posts_in_another_language_are_left_out_and_counted():
     assert texts_kept([english, french], language="fr") == ([french], 0, 1)
 
 
+def test_what_the_source_says_of_a_posts_language_counts_before_the_detector():
+    rules = PostRules(Cleaning(language="en"))
+    assert not rules.leaves_out("je voudrais boire une tasse de thé", "en-GB")
+    assert rules.leaves_out("I would like to drink a cup of tea", "fr")
+    assert rules.leaves_out("je voudrais boire une tasse de thé", None)
+
+
 def test_every_language_of_the_spec_is_known_to_the_detector():
     from typing import get_args
 
