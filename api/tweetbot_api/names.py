@@ -79,6 +79,7 @@ LOSS_CURVE: Final = "loss.png"
 METRICS: Final = "metrics.jsonl"
 CHECKPOINTS_DIR: Final = "checkpoints"
 SAMPLES: Final = "samples.json"
+WANDB_DIR: Final = "wandb"
 HUB_PUSH: Final = "huggingface.json"
 OUTPUT_MANIFEST: Final = "manifest.json"
 

@@ -6,6 +6,8 @@ environment variables from Secrets of the bot's namespace.
 
 from typing import Literal
 
+from pydantic import Field
+
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
 from tweetbot_api.spec import BaseModelReference, Cleaning, Generation, S3Encryption, Source, Training
@@ -42,7 +44,7 @@ class WandbConfig(ApiModel):
     """Project of the runs."""
     entity: str | None = None
     """Owner of the project."""
-    base_url: str | None = None
+    base_url: str | None = Field(default=None, alias="baseURL")
     """Address of the server; None for wandb.ai."""
 
 

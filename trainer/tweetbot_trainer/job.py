@@ -143,12 +143,12 @@ class Job:
         try:
             outcome = self._load_stage(kind)(config, store, reporter or NullReporter(), tracker, work_dir)
         except Interrupted:
-            # Closing the tracker may take longer than the pod has left.
+            tracker.interrupt()
             raise
         except BaseException:
-            _close(tracker, reporter)
+            _close(tracker, reporter, exit_code=1)
             raise
-        _close(tracker, reporter)
+        _close(tracker, reporter, exit_code=0)
         return outcome
 
     def _failure(self, error: Exception, config: RunConfig) -> Failure:
@@ -235,8 +235,8 @@ def _open_channel(manifest: RunManifest, paths: JobPaths) -> OperatorChannel | N
     return OperatorChannel(manifest.operator_url, paths.manifest.parent / names.CA_FILE, paths.token)
 
 
-def _close(tracker: Tracker, reporter: HttpReporter | None) -> None:
-    tracker.finish()
+def _close(tracker: Tracker, reporter: HttpReporter | None, exit_code: int) -> None:
+    tracker.finish(exit_code)
     if reporter:
         reporter.close()
 

@@ -78,6 +78,9 @@ def run_half(config: RunConfig, kind: JobKind, output: Path, reporter: Reporter)
         tracker = open_tracker(config.wandb, config.bot, kind, Path(folder), store)
         try:
             return load_stage(kind)(config, store, reporter, tracker, Path(folder))
+        except BaseException:
+            tracker.finish(exit_code=1)
+            raise
         finally:
             tracker.finish()
 

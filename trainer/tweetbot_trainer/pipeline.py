@@ -7,7 +7,6 @@ text of posts never reaches a log.
 import hashlib
 import logging
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,7 @@ import torch
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
-from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS, model_name
+from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation
 from tweetbot_trainer.artifacts import Store
@@ -35,6 +34,7 @@ from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
 from tweetbot_trainer.generate import Sample, check_prompts, write_posts, write_samples
 from tweetbot_trainer.language import main_language
+from tweetbot_trainer.lineage import start_training
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel, load_language_model
 from tweetbot_trainer.output_manifest import read_output_manifest
@@ -57,7 +57,7 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
     started = time.monotonic()
     info, posts = _read_dataset(config, store)
     reporter.report("Training", 0)
-    tracker.start(f"@{model_name(config.handles)}-train", "train", _tracked_config(config))
+    start_training(config, split(posts, config.training.eval_fraction, _seed(config)).train, tracker, work_dir)
     language_model = _load_base_model(config, work_dir)
     blocks, held_out = _tokenize(config, posts, language_model)
     metrics = MetricsLog(work_dir, reporter, tracker)
@@ -170,17 +170,6 @@ def _learned_posts(config: RunConfig, posts: PostsByHandle) -> list[str]:
 def _generate(config: RunConfig, language_model: LanguageModel, reporter: Reporter) -> list[Sample]:
     reporter.report("Generating", 0)
     return write_samples(language_model, config.generation, _seed(config))
-
-
-def _tracked_config(config: RunConfig) -> dict[str, object]:
-    """Return what huggingtweets records of a training: handles, base model, recipe, versions."""
-    return {
-        "handles": config.handles,
-        "base_model": config.base_model.name,
-        **config.training.model_dump(),
-        "generation": config.generation.model_dump(),
-        "versions": {name: version(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed")},
-    }
 
 
 def _device_name(device: torch.device) -> str:

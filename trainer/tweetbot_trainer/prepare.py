@@ -6,14 +6,13 @@ Needs no GPU and imports no torch. What is stored already is reported again inst
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from tokenizers import Tokenizer
 
 from tweetbot_api.messages import BotOutcome
-from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS, model_name
+from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Dataset, WandbRuns
 from tweetbot_trainer.artifacts import Store, file_sha256
@@ -28,8 +27,8 @@ from tweetbot_trainer.dataset import (
     split,
     training_text,
     write_posts,
-    write_training_text,
 )
+from tweetbot_trainer.lineage import start_preparation, track_preparation
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.raw_posts import RawPosts
@@ -53,13 +52,13 @@ def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracke
     if stored := store.read_bytes(DATASET_INFO):
         logger.info("dataset is stored already")
         return _outcome(DatasetInfo.model_validate_json(stored))
-    tracker.start(f"@{model_name(config.handles)}-preprocess", "preprocess", _tracked_config(config))
+    start_preparation(config, tracker)
     tokenizer = _load_tokenizer(config, work_dir)
     raw_posts = {handle: RawPosts(work_dir / "raw" / f"{handle}.jsonl") for handle in config.handles}
     display_names = _fetch(config, raw_posts, store, reporter, work_dir)
     cleaned = _clean(config, raw_posts, display_names, reporter, work_dir)
     info = _store_dataset(config, cleaned, tokenizer, store, tracker.url, work_dir)
-    _track_artifacts(config, cleaned, tracker, work_dir)
+    track_preparation(config, work_dir / "raw", _learned(config, _by_handle(cleaned)), tracker, work_dir)
     tracker.finish()
     reporter.report("Cleaning", 1)
     return _outcome(info)
@@ -170,28 +169,12 @@ def _require_one_block(config: RunConfig, posts: PostsByHandle, num_tokens: int,
         build_blocks(tokenizer.encode(text, add_special_tokens=False).ids, training.block_size)
 
 
-def _track_artifacts(config: RunConfig, cleaned: list[CleanedPosts], tracker: Tracker, work_dir: Path) -> None:
-    """Show raw posts and training text, as huggingtweets names and describes them."""
-    name = model_name(config.handles)
-    path = work_dir / "training-text" / f"{name}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        write_training_text(_learned(config, _by_handle(cleaned)), config.training.epochs, _seed(config), file)
-    metadata = {"handles": config.handles, "seed": _seed(config), "epochs": config.training.epochs}
-    tracker.log_artifact(f"tweets-{name}", "raw-dataset", work_dir / "raw", {"handles": config.handles})
-    tracker.log_artifact(f"dataset-{name}", "train-dataset", path, metadata)
-
-
 def _learned(config: RunConfig, posts: PostsByHandle) -> PostsByHandle:
     return split(posts, config.training.eval_fraction, _seed(config)).train
 
 
 def _by_handle(cleaned: list[CleanedPosts]) -> PostsByHandle:
     return {item.counts.handle: item.texts for item in cleaned}
-
-
-def _tracked_config(config: RunConfig) -> dict[str, object]:
-    return {"version": version("tweetbot-operator"), "handles": config.handles, "seed_data": _seed(config)}
 
 
 def _seed(config: RunConfig) -> int:

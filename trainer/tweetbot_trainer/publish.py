@@ -19,7 +19,6 @@ from tweetbot_api.names import (
     MODEL_DIR,
     PREDICTIONS,
     SAMPLES,
-    model_name,
 )
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation, WandbRuns
@@ -27,6 +26,7 @@ from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.card import CardFacts
 from tweetbot_trainer.dataset import DatasetInfo
 from tweetbot_trainer.generate import Sample, generation_config
+from tweetbot_trainer.lineage import track_model
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel
 from tweetbot_trainer.output_manifest import RunFacts, write_output_manifest
@@ -72,10 +72,6 @@ def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker,
     files = _write_files(bot, tracker.url, work_dir)
     _upload(files, store, reporter)
     store.discard_unfinished()
-    name = model_name(bot.config.handles)
-    metadata = {"model": store.uri(MODEL_DIR), "seed": bot.config.training.seed}
-    tracker.log_artifact(name, "finetuned-model", work_dir / MODEL_DIR, metadata)
-    tracker.finish()
     outcome = BotOutcome(
         data=bot.info.data,
         dataset=bot.info.dataset,
@@ -88,6 +84,10 @@ def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker,
         store.download(key, files[key])
     facts = RunFacts(bot=bot.config.bot, created_at=datetime.now(UTC), outcome=outcome, details=_details(bot))
     sha256 = write_output_manifest(store, files, facts)
+    # What is stored is safe: from here on nothing can fail the run.
+    posts = [(sample.prompt, post) for sample in bot.samples for post in sample.posts]
+    track_model(bot.config, bot.evaluation, posts, store.uri(MODEL_DIR), tracker, work_dir)
+    tracker.finish()
     reporter.report("Publishing", 1)
     return outcome.model_copy(update={"manifest_sha256": sha256})
 

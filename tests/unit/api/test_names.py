@@ -56,6 +56,7 @@ FROZEN = {
     "METRICS": "metrics.jsonl",
     "CHECKPOINTS_DIR": "checkpoints",
     "SAMPLES": "samples.json",
+    "WANDB_DIR": "wandb",
     "HUB_PUSH": "huggingface.json",
     "OUTPUT_MANIFEST": "manifest.json",
     "END_OF_TEXT": "<|endoftext|>",

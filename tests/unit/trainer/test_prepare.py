@@ -27,6 +27,9 @@ class RecordingTracker(NullTracker):
     def start(self, run_name, job_type, config):
         self.runs.append((run_name, job_type, dict(config)))
 
+    def use_artifact(self, name, kind, path, metadata):
+        self.log_artifact(name, kind, path, metadata)
+
     def log_artifact(self, name, kind, path, metadata):
         self.artifacts[name] = (kind, path.read_text() if path.is_file() else None, dict(metadata))
 
