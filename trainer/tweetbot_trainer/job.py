@@ -102,9 +102,12 @@ class Job:
                 self._send_results(
                     outcomes, INTERRUPTED_RESULT_TIMEOUT_SECONDS if is_interrupted else RESULT_TIMEOUT_SECONDS
                 )
-                self._upload_logs()
             except Interrupted:
                 logger.warning("stopped by SIGTERM before all results were acknowledged")
+            try:
+                self._upload_logs()
+            except Interrupted:
+                logger.warning("stopped by SIGTERM before all logs were stored")
         return exit_code(outcomes)
 
     def _run_bots(self) -> list[BotOutcome]:

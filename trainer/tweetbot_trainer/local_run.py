@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
-from tweetbot_api.runconfig import BotIdentity, RunConfig, S3Location, WandbConfig
+from tweetbot_api.runconfig import BotIdentity, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
 from tweetbot_api.spec import BaseModelReference, normalize_handles
 from tweetbot_api.types import TweetBot
 from tweetbot_trainer.artifacts import LocalStore
@@ -47,6 +47,7 @@ def run_config_of(bot: TweetBot) -> RunConfig:
     """Return the run that the TweetBot asks for, with the defaults of the command line."""
     spec = bot.spec
     s3 = spec.output.s3 if spec.output and spec.output.s3 else None
+    hub = spec.output.hugging_face if spec.output else None
     wandb = spec.tracking.wandb if spec.tracking and spec.tracking.wandb else None
     return RunConfig(
         bot=BotIdentity(
@@ -68,6 +69,7 @@ def run_config_of(bot: TweetBot) -> RunConfig:
         wandb=WandbConfig(**wandb.model_dump(include={"mode", "project", "entity", "base_url"}, exclude_none=True))
         if wandb
         else WandbConfig(),
+        hugging_face=HuggingFaceTarget(repo=hub.repo, private=hub.private) if hub else None,
     )
 
 

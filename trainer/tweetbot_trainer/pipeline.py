@@ -33,6 +33,7 @@ from tweetbot_trainer.distributed import local_device, use_available_cpus
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
 from tweetbot_trainer.generate import Sample, check_prompts, write_posts, write_samples
+from tweetbot_trainer.hub import push_model
 from tweetbot_trainer.language import main_language
 from tweetbot_trainer.lineage import start_training
 from tweetbot_trainer.metrics_log import MetricsLog
@@ -53,7 +54,7 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
     """Train one bot and leave model, card, pictures and manifest in the store; return losses, samples and addresses."""
     if finished := read_output_manifest(store):
         logger.info("run is finished already sha256=%s", finished.manifest_sha256)
-        return finished
+        return finished.model_copy(update={"hugging_face": push_model(config, store, work_dir)})
     started = time.monotonic()
     info, posts = _read_dataset(config, store)
     reporter.report("Training", 0)

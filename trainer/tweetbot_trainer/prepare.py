@@ -28,6 +28,7 @@ from tweetbot_trainer.dataset import (
     training_text,
     write_posts,
 )
+from tweetbot_trainer.hub import is_push_due, read_push
 from tweetbot_trainer.lineage import start_preparation, track_preparation
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
@@ -46,9 +47,10 @@ _MOST_AVATAR_BYTES: Final = 2 * 1024**2
 
 def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
     """Leave the dataset of one run in the store; return its counts and size."""
-    if finished := read_output_manifest(store):
+    # A model that is stored but not on the Hub yet is the train half's to push: it has the token.
+    if (finished := read_output_manifest(store)) and not is_push_due(config, store):
         logger.info("run is finished already sha256=%s", finished.manifest_sha256)
-        return finished
+        return finished.model_copy(update={"hugging_face": read_push(store) if config.hugging_face else None})
     if stored := store.read_bytes(DATASET_INFO):
         logger.info("dataset is stored already")
         return _outcome(DatasetInfo.model_validate_json(stored))

@@ -26,6 +26,7 @@ from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.card import CardFacts
 from tweetbot_trainer.dataset import DatasetInfo
 from tweetbot_trainer.generate import Sample, generation_config
+from tweetbot_trainer.hub import push_model
 from tweetbot_trainer.lineage import track_model
 from tweetbot_trainer.metrics_log import MetricsLog
 from tweetbot_trainer.models import LanguageModel
@@ -88,8 +89,9 @@ def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker,
     posts = [(sample.prompt, post) for sample in bot.samples for post in sample.posts]
     track_model(bot.config, bot.evaluation, posts, store.uri(MODEL_DIR), tracker, work_dir)
     tracker.finish()
+    pushed = push_model(bot.config, store, work_dir)
     reporter.report("Publishing", 1)
-    return outcome.model_copy(update={"manifest_sha256": sha256})
+    return outcome.model_copy(update={"manifest_sha256": sha256, "hugging_face": pushed})
 
 
 def _write_files(bot: TrainedBot, train_url: str | None, work_dir: Path) -> dict[str, Path]:

@@ -143,6 +143,7 @@ def test_sigterm_while_results_wait_for_the_operator_keeps_the_exit_code(tmp_pat
     assert pod.run(DONE) == 0
     timer.join()
     assert pod.outcomes == [DONE]
+    assert pod.store("first").exists("logs/train-1.txt")
 
 
 def test_results_are_sent_after_the_termination_message_is_written(tmp_path, loopback_server):
@@ -160,6 +161,11 @@ def test_each_bots_log_is_stored_under_its_attempt(pod):
     assert "name=first" in first
     assert "TooLittleText" not in first
     assert "TooLittleText" in second
+
+
+def test_the_log_of_an_attempt_that_was_stopped_is_stored_too(pod):
+    pod.run(stop_this_process)
+    assert "name=first" in pod.store("first").read_bytes("logs/train-1.txt").decode()
 
 
 def test_a_log_that_cannot_be_stored_changes_nothing(pod, monkeypatch):
