@@ -104,8 +104,8 @@ class Columns(ApiModel):
     lang: ColumnName | None = None
     """The language's code."""
     repost: ColumnName | None = None
-    """Whether it repeats another's post: `true`, `t`, `1` or `yes`. Without it, a text that begins with `RT @name:`
-    tells."""
+    """Whether it repeats another's post: anything but `false`, `f`, `0`, `no`, `NA` or nothing; or the kind of post
+    (`retweeted`, `quoted`, `reply`, `original`). A text that begins with `RT @name:` is one in any case."""
 
 
 class FilesSource(ApiModel):

@@ -14,6 +14,7 @@ from tweetbot_trainer.sources.html_text import html_to_text
 from tweetbot_trainer.sources.ids import sound_id
 from tweetbot_trainer.sources.times import parse_time
 from tweetbot_trainer.sources.x_notes import LongTexts
+from tweetbot_trainer.sources.x_objects import language
 
 LONG = "It was a dark & stormy night, and the rain fell in torrents, except at occasional intervals."
 
@@ -90,12 +91,22 @@ def test_posts_by_others_alone_are_a_mismatch_that_names_them():
     assert caught.value.reason == Reason.HANDLE_MISMATCH
 
 
-def test_accounts_that_are_told_by_number_only_must_be_one():
+@pytest.mark.parametrize(
+    ("first", "second"), [((None, "1"), (None, "2")), (("Some One", None), ("Some Two", None)), ((None, 1), ("A B", 2))]
+)
+def test_accounts_that_are_told_without_their_handles_must_be_one(first, second):
     authors = Authors("me", "a.jsonl")
-    assert authors.is_own(None, "1")
-    assert authors.is_own("A Display Name!", 1)
+    assert [authors.is_own(*author) for author in (first, (None, None), first)] == [True] * 3
     with pytest.raises(TrainerError, match="several accounts"):
-        authors.is_own(None, "2")
+        authors.is_own(*second)
+
+
+@pytest.mark.parametrize(
+    ("code", "want"),
+    [("en", "en"), ("zh-CN", "zh-cn"), ("in", "id"), ("qu", "qu"), ("qme", None), ("und", None), ("", None), (5, None)],
+)
+def test_codes_of_posts_without_words_are_no_language(code, want):
+    assert language(code) == want
 
 
 @pytest.mark.parametrize(

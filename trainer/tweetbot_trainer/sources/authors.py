@@ -28,21 +28,21 @@ class Authors:
     place: str
     num_own: int = 0
     _others: dict[str, None] = field(default_factory=dict)
-    _unnamed_id: str | None = None
+    _account: str | None = None
 
     def is_own(self, name: object, account_id: object = None) -> bool:
-        """Tell whether a post by this author is to be used: the handle's own, or one that names nobody.
+        """Tell whether a post by this author is to be used: the handle's own, or one that names no handle.
 
-        Raises SourceUnreadable if posts of several accounts are told apart by number only: whose they are cannot
-        be known then.
+        Raises SourceUnreadable if posts of several accounts are told apart by number or display name only: whose they
+        are cannot be known then.
         """
         if isinstance(name, str) and _HANDLE.fullmatch(name.strip()):
             if not same_account(name.strip(), self.handle):
                 if len(self._others) < _MAX_NAMED:
                     self._others[name.strip()] = None
                 return False
-        elif isinstance(account_id, str | int) and str(account_id):
-            self._check_one_account(str(account_id))
+        elif account := account_id or name:
+            self._check_one_account(str(account))
         self.num_own += 1
         return True
 
@@ -54,12 +54,12 @@ class Authors:
                 Reason.HANDLE_MISMATCH, f"{self.place} holds no post by @{self.handle}, only by others ({names})"
             )
 
-    def _check_one_account(self, account_id: str) -> None:
-        if self._unnamed_id is None:
-            self._unnamed_id = account_id
-        elif self._unnamed_id != account_id:
+    def _check_one_account(self, account: str) -> None:
+        if self._account is None:
+            self._account = account
+        elif self._account != account:
             raise unreadable(
                 self.place,
-                "holds posts by several accounts and does not name them; give a file with their names "
-                "(twarc2 flatten adds them) or one account's posts only",
+                "holds posts by several accounts and does not tell their handles; give a file that does "
+                "(`twarc2 flatten` adds them) or one account's posts only",
             )

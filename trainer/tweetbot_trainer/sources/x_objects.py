@@ -5,13 +5,17 @@ extended mode.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tweetbot_trainer.sources.base import Post, PostKind, is_repost_text, well_formed
 from tweetbot_trainer.sources.ids import sound_id
 from tweetbot_trainer.sources.times import parse_time
 
 Fields = Mapping[str, Any]
+
+_NO_LANGUAGE: Final = frozenset({"und", "zxx", "art", "qam", "qct", "qht", "qme", "qst"})
+_OLD_LANGUAGES: Final = {"in": "id", "iw": "he", "ji": "yi"}
+_MAX_LANGUAGE_CHARACTERS: Final = 35
 
 
 def post_of_v2(tweet: Fields, handle: str, source: str) -> Post | None:
@@ -57,10 +61,10 @@ def inner(fields: Fields, name: str) -> Fields:
 
 
 def language(code: object) -> str | None:
-    """Return the language's code; None for X's `und` and its codes for posts of links or emojis only."""
-    if not isinstance(code, str) or not code or code in {"und", "zxx"} or code.startswith("q"):
+    """Return the language's code; None for X's codes for posts of mentions, hashtags, links or emojis only."""
+    if not isinstance(code, str) or not code or code.lower() in _NO_LANGUAGE:
         return None
-    return code.lower()[:35]
+    return _OLD_LANGUAGES.get(code.lower(), code.lower())[:_MAX_LANGUAGE_CHARACTERS]
 
 
 def _kind_of_v2(tweet: Fields, text: str) -> PostKind:
