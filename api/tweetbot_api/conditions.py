@@ -40,6 +40,10 @@ class Reason(StrEnum):
     POD_REFUSED = "PodRefused"
     POD_NOT_STARTED = "PodNotStarted"
     NO_HEARTBEAT = "NoHeartbeat"
+    PURGING = "Purging"
+    PURGED = "Purged"
+    PURGE_SKIPPED = "PurgeSkipped"
+    PURGE_FAILED = "PurgeFailed"
     SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
     SUPERSEDED = "Superseded"
@@ -120,6 +124,23 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "The pod runs, but its trainer has not been heard for long: it hangs, or cannot reach the operator.",
         "Allow the bot's namespace to reach port 8443 of the operator, then look at the pod's log. The run goes on, "
         "and its result is read from the pod in any case. To give the attempt up, delete its Job.",
+    ),
+    Reason.PURGING: Explanation(
+        "The TweetBot is being deleted, and with it all that its runs have stored (`deletionPolicy: Delete`).",
+        "Nothing to do.",
+    ),
+    Reason.PURGED: Explanation(
+        "Everything that the TweetBot's runs had stored is deleted; the Event counts it.", "Nothing to do."
+    ),
+    Reason.PURGE_SKIPPED: Explanation(
+        "The TweetBot was let go without its purge, by the annotation `tweetbot.dev/skip-purge`.",
+        "Delete `<prefix>/<namespace>/<name>/` in the bucket yourself.",
+    ),
+    Reason.PURGE_FAILED: Explanation(
+        "What the TweetBot's runs have stored could not be deleted, so the TweetBot stays. It is tried again.",
+        "Mend what the message names: mostly the credentials' right to list and delete all versions. To give it up and "
+        "keep the files: `kubectl annotate tweetbot NAME tweetbot.dev/skip-purge=true`.",
+        ExitCode.TRANSIENT,
     ),
     Reason.SUSPENDING: Explanation(
         "`spec.suspend` is true; the pod is saving a checkpoint and ends.", "Nothing to do; it has a minute for it."

@@ -33,6 +33,15 @@ class ProgressMessage(ApiModel):
     """How far it is, over the whole run."""
 
 
+class Purged(ApiModel):
+    """What a purge has deleted, counted by the store's own lists, which are empty now."""
+
+    versions: int
+    """Versions of objects and delete markers; without versioning, objects."""
+    uploads: int
+    """Unfinished multipart uploads."""
+
+
 class BotOutcome(ApiModel):
     """How one bot's Job ended."""
 
@@ -50,6 +59,8 @@ class BotOutcome(ApiModel):
     """The model on the Hugging Face Hub, or why it is not there (train)."""
     samples: list[str] | None = None
     """Up to three posts by the bot (train)."""
+    purged: Purged | None = None
+    """What was deleted (purge)."""
     failure: Failure | None = None
     """Why it failed; None for a success."""
 

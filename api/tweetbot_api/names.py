@@ -14,8 +14,9 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 KIND: Final = "TweetBot"
 PLURAL: Final = "tweetbots"
 
-JobKind = Literal["prepare", "train"]
-"""The two Jobs of a run: `prepare` fetches and cleans without a GPU, `train` needs one."""
+JobKind = Literal["prepare", "train", "purge"]
+"""The two Jobs of a run, `prepare` (fetches and cleans without a GPU) and `train` (needs one), and `purge`, which
+deletes all that a bot's runs have stored when the bot is deleted."""
 
 # Labels and annotations
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
@@ -26,6 +27,9 @@ LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 ANNOTATION_RUNS: Final = f"{GROUP}/runs"
 """On a Job: `status.run` of each bot of its batch when it was made, to rebuild a status that was lost."""
+ANNOTATION_SKIP_PURGE: Final = f"{GROUP}/skip-purge"
+"""On a TweetBot, with the value `true`: let it be deleted although what it stored cannot be."""
+FINALIZER: Final = f"{GROUP}/purge"
 ANNOTATION_OPERATOR_VERSION: Final = f"{GROUP}/operator-version"
 FIELD_MANAGER: Final = "tweetbot-operator"
 

@@ -54,6 +54,10 @@ _SOURCES = ("archive", "files")
 LENGTHS_IN_ORDER = "minLength must not be larger than maxLength"
 LORA_NEEDS_METHOD = "lora is for method lora only: set method to lora, or leave lora out"
 STOPPING_NEEDS_HELD_OUT = "earlyStopping compares held-out losses: set evalFraction above 0, or leave earlyStopping out"
+OUTPUT_MAY_NOT_MOVE = (
+    "output.s3.bucket, prefix and endpoint cannot change under deletionPolicy Delete, for what is stored would be left "
+    "behind; set deletionPolicy: Retain, or make another TweetBot"
+)
 HANDLES_DIFFER = "handles must differ from each other; remove the repeated one"
 KEY_NEEDS_KMS = "kmsKeyID is for algorithm aws:kms; set algorithm: aws:kms, or remove kmsKeyID"
 ONE_FILE_PER_HANDLE = (
@@ -402,6 +406,10 @@ class HuggingFaceOutput(ApiModel):
 class Output(ApiModel):
     """Where the results go."""
 
+    deletion_policy: Literal["Retain", "Delete"] = "Retain"
+    """What becomes of the stored results when the TweetBot is deleted. `Delete` removes everything below
+    `<prefix>/<namespace>/<name>/` in the bucket, all versions and unfinished uploads, also what earlier TweetBots of
+    this name left there, by a Job with this bot's credentials; the TweetBot is gone only afterwards."""
     s3: S3Output | None = None
     """The S3 bucket for model, card, pictures and manifest."""
     hugging_face: HuggingFaceOutput | None = None
@@ -468,6 +476,20 @@ class TweetBotSpec(ApiModel):
     is stored in S3, stay. Without it, the operator's default."""
 
     model_config = cel_rules(
+        (
+            " || ".join(
+                (
+                    "self.?output.?deletionPolicy.orValue('') != 'Delete'",
+                    "oldSelf.?output.?deletionPolicy.orValue('') != 'Delete'",
+                    "["
+                    + ", ".join(f"self.?output.?s3.?{name}.orValue('')" for name in ("bucket", "prefix", "endpoint"))
+                    + "] == ["
+                    + ", ".join(f"oldSelf.?output.?s3.?{name}.orValue('')" for name in ("bucket", "prefix", "endpoint"))
+                    + "]",
+                )
+            ),
+            OUTPUT_MAY_NOT_MOVE,
+        ),
         (
             (
                 "self.handles.map(h, h.replace('@', '').lowerAscii())"

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from tweetbot_api.model import ApiModel, Time
 from tweetbot_api.names import JobKind
 
-Phase = Literal["Pending", "Preparing", "Queued", "Training", "Suspended", "Succeeded", "Failed"]
+Phase = Literal["Pending", "Preparing", "Queued", "Training", "Suspended", "Succeeded", "Failed", "Deleting"]
 Stage = Literal["Fetching", "Cleaning", "Training", "Evaluating", "Generating", "Publishing"]
 
 

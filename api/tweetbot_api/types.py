@@ -29,6 +29,11 @@ class ObjectMeta(ApiModel):
     deletion_timestamp: Time | None = None
     """Set once the object is being deleted."""
 
+    annotations: dict[str, str] = {}
+    """Remarks of users and tools."""
+    finalizers: list[str] = []
+    """What has to be done before the object is gone."""
+
     model_config = ConfigDict(extra="ignore")
 
 
@@ -58,7 +63,7 @@ class TweetBot(ApiModel):
             by_alias=True,
             exclude_defaults=True,
             include={"handles", "source", "base_model", "cleaning", "training", "generation", "output", "run_id"},
-            exclude={"output": {"s3": {"checksums"}, "hugging_face": {"token_secret"}}},
+            exclude={"output": {"deletion_policy": True, "s3": {"checksums"}, "hugging_face": {"token_secret"}}},
         )
         return digest(self.metadata.uid, json.dumps(_without_empty(shaping), sort_keys=True))
 

@@ -133,6 +133,16 @@ class Cluster:
             content_type="application/merge-patch+json",
         )
 
+    def patch_finalizers(self, key: Key, resource_version: str, finalizers: Sequence[str]) -> Document:
+        """Set a TweetBot's finalizers; raise ConflictError if it is not at this version any more."""
+        return self._call(
+            "PATCH",
+            f"{_path(names.KIND, key.namespace)}/{key.name}",
+            {"metadata": {"resourceVersion": resource_version, "finalizers": list(finalizers)}},
+            query={"fieldManager": names.FIELD_MANAGER},
+            content_type="application/merge-patch+json",
+        )
+
     def review_token(self, token: str, audiences: Sequence[str]) -> Document:
         """Ask whose token it is; the answer is the status of a TokenReview."""
         review = {

@@ -8,7 +8,6 @@ import socket
 import ssl
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -84,7 +83,8 @@ async def run(settings: OperatorSettings, certificate: Certificate) -> None:
             await _act(settings, certificate, cluster, metrics, trouble)
             return
         key = Key(settings.lease.namespace, settings.lease.name)
-        identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        # The pod's name: a container that is started again in its pod has the place of the one that died.
+        identity = socket.gethostname()
         lease = Lease(cluster, key, identity, clock=_now, uptime=time.monotonic)
         cluster.fence(lease.may_act)
         logger.info("standing by identity=%s", identity)

@@ -26,8 +26,8 @@ NAMESPACED: tuple[Rule, ...] = (
     Rule(
         api_groups=(names.GROUP,),
         resources=(names.PLURAL,),
-        verbs=("get", "list", "watch"),
-        why="to know what is wanted, and to make sure of it before a Job is made",
+        verbs=("get", "list", "watch", "patch"),
+        why="to know what is wanted, and for the finalizer of a bot whose files are deleted with it (deletionPolicy)",
     ),
     Rule(
         api_groups=(names.GROUP,),

@@ -25,6 +25,7 @@ from tweetbot_operator.attempt import (
     suspend_attempt,
 )
 from tweetbot_operator.builders.event import Announcement
+from tweetbot_operator.deletion import plan_deletion, plan_finalizer
 from tweetbot_operator.observed import Observed, ObservedJob
 from tweetbot_operator.policies.deadline import is_used_up, seconds_left
 from tweetbot_operator.policies.ending import is_failed_for_good, is_success
@@ -37,12 +38,12 @@ from tweetbot_operator.situation import Plan, Situation
 
 def make_plan(bot: TweetBot, observed: Observed, settings: OperatorSettings, now: datetime) -> Plan:
     """Return what brings the bot one step closer to its spec."""
-    if bot.metadata.deletion_timestamp is not None:
-        return Plan()
     situation = Situation(bot=bot, observed=observed, settings=settings, now=now.replace(microsecond=0))
-    plan = _plan_run(situation)
-    status = None if plan.status == bot.status else plan.status
-    return replace(plan, delete=_find_useless_jobs(situation), status=status)
+    if bot.metadata.deletion_timestamp is not None:
+        plan = plan_deletion(situation)
+    else:
+        plan = plan_finalizer(situation) or replace(_plan_run(situation), delete=_find_useless_jobs(situation))
+    return replace(plan, status=None) if plan.status == bot.status else plan
 
 
 def _plan_run(situation: Situation) -> Plan:

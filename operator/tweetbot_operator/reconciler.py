@@ -4,7 +4,7 @@ A crash between any two lines is repaired by the next look, for nothing is remem
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -103,6 +103,8 @@ class Reconciler:
         self._make_objects(bot, plan)
         if plan.status is not None:
             self._write_status(bot, plan.status)
+        if plan.finalizers is not None:
+            self._write_finalizers(bot, plan.finalizers)
         self._settle(key, plan, observed)
         for announcement in plan.events:
             self._emit(bot, announcement)
@@ -164,6 +166,15 @@ class Reconciler:
             return
         self._store.put_bot(document)
         self._metrics.status_writes.inc()
+
+    def _write_finalizers(self, bot: TweetBot, finalizers: Sequence[str]) -> None:
+        """Write the finalizers; the last one that goes lets the bot go."""
+        try:
+            document = self._cluster.patch_finalizers(_name(bot), bot.metadata.resource_version, finalizers)
+        except GoneError:
+            self._store.drop_bot(_name(bot))
+            return
+        self._store.put_bot(document)
 
     def _settle(self, key: Key, plan: Plan, observed: Observed) -> None:
         """Tell the trainer that its result is stored; count and forget what has ended."""

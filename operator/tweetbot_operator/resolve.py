@@ -55,6 +55,7 @@ def resolve_run(bot: TweetBot, settings: OperatorSettings) -> RunConfig:
     run = bot.status.run
     assert run, "a Job is made only for a run that stands in status"  # noqa: S101 - make_plan sees to it
     resolved = resolve(bot, settings)
+    is_purge = run.job_kind == "purge"
     return RunConfig(
         bot=BotIdentity(
             namespace=bot.metadata.namespace,
@@ -69,18 +70,27 @@ def resolve_run(bot: TweetBot, settings: OperatorSettings) -> RunConfig:
         cleaning=bot.spec.cleaning,
         training=bot.recipe,
         generation=bot.spec.generation,
-        output=locate_output(bot, settings),
-        wandb=_build_wandb(resolved.wandb),
-        hugging_face=_build_hugging_face(resolved.hugging_face),
+        output=locate_folder(bot, settings) if is_purge else locate_output(bot, settings),
+        wandb=WandbConfig() if is_purge else _build_wandb(resolved.wandb),
+        hugging_face=None if is_purge else _build_hugging_face(resolved.hugging_face),
     )
 
 
 def locate_output(bot: TweetBot, settings: OperatorSettings) -> S3Location:
     """Return the bucket and the prefix of the bot's run."""
+    return _locate(bot, settings, bot.run_id)
+
+
+def locate_folder(bot: TweetBot, settings: OperatorSettings) -> S3Location:
+    """Return the bucket and the prefix below which all runs of the bot lie."""
+    return _locate(bot, settings, "")
+
+
+def _locate(bot: TweetBot, settings: OperatorSettings, run_id: str) -> S3Location:
     s3 = resolve(bot, settings).s3
     return S3Location(
         bucket=s3.bucket or "",
-        prefix=run_prefix(s3.prefix or "", bot.metadata.namespace, bot.metadata.name, bot.run_id),
+        prefix=run_prefix(s3.prefix or "", bot.metadata.namespace, bot.metadata.name, run_id),
         endpoint=s3.endpoint,
         region=s3.region,
         checksums=s3.checksums,

@@ -36,6 +36,8 @@ class Plan:
     apply: tuple[Manifest, ...] = ()
     """Objects that are brought into this form, whether they exist or not."""
     delete: tuple[ObservedJob, ...] = ()
+    finalizers: tuple[str, ...] | None = None
+    """The finalizers that the bot is to have; None if those it has are right."""
     status: TweetBotStatus | None = None
     """The new status; None if the present one is right."""
     events: tuple[Announcement, ...] = ()

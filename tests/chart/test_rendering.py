@@ -22,14 +22,19 @@ def test_a_default_install_has_one_object_per_purpose(manifests: list[Manifest])
         "ConfigMap": 1,
         "CustomResourceDefinition": 1,
         "Deployment": 1,
+        "Role": 1,
+        "RoleBinding": 1,
         "Secret": 1,
         "Service": 1,
         "ServiceAccount": 1,
+        "ValidatingAdmissionPolicy": 1,
+        "ValidatingAdmissionPolicyBinding": 1,
     }
 
 
 def test_every_object_but_the_cluster_wide_ones_lies_in_the_release_namespace(manifests: list[Manifest]) -> None:
-    wide = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    policies = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    wide = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"} | policies
     for manifest in manifests:
         want_namespace = None if manifest["kind"] in wide else "tweetbot-system"
         assert manifest["metadata"].get("namespace") == want_namespace, manifest["kind"]

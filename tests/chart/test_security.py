@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.chart.chart import Chart, Manifest, of_kind
+from tweetbot_api.secret_fields import secret_paths
 from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
 EVERYWHERE: dict[str, Any] = {}
@@ -81,7 +82,7 @@ def test_whoever_may_edit_a_namespace_may_edit_its_bots_but_not_their_status(cha
 
 def test_users_roles_may_be_left_alone(chart: Chart) -> None:
     manifests = chart.render(userRoles={"create": False})
-    assert of_kind(manifests, "ClusterRole") == operator_roles(manifests)
+    assert of_kind(manifests, *ROLES) == operator_roles(manifests)
 
 
 def test_the_pod_passes_the_restricted_standard(manifests: list[Manifest]) -> None:
@@ -108,9 +109,27 @@ def test_only_the_operators_pod_gets_a_token(manifests: list[Manifest]) -> None:
     assert deployment["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
 
 
-def test_one_operator_at_a_time(manifests: list[Manifest]) -> None:
-    (deployment,) = of_kind(manifests, "Deployment")
-    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+def test_a_new_operator_stands_by_before_the_old_one_ends(chart: Chart) -> None:
+    deployment = chart.render_one("Deployment", operator={"replicas": 2})
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_the_policy_on_secrets_covers_every_field_and_holds_where_bots_are_served(chart: Chart) -> None:
+    policy, binding = of_kind(
+        chart.render(**TWO_NAMESPACES), "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+    )
+    expressions = [validation["expression"] for validation in policy["spec"]["validations"]]
+    assert len(expressions) == len(list(secret_paths()))
+    for path, expression in zip(secret_paths(), expressions, strict=True):
+        assert f"object.spec.{'.'.join(path)}.name).check('get').allowed()" in expression
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"][0]["values"] == [
+        "team-a",
+        "team-b",
+    ]
+    assert "tweetbot-system:tweetbot-operator'" in policy["spec"]["matchConditions"][0]["expression"]
+    assert not of_kind(chart.render(secretPolicy={"create": False}), "ValidatingAdmissionPolicy")
 
 
 def test_who_trusts_the_charts_authority_trusts_the_server_at_its_address(

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.chart.chart import CHART, Chart
-from tweetbot_operator.settings import Images, OperatorSettings, Server, load_settings
+from tweetbot_operator.settings import Images, LeaseSettings, OperatorSettings, Server, load_settings
 
 
 def load(chart: Chart, folder: Path, **values: Any) -> OperatorSettings:
@@ -20,7 +20,8 @@ def test_the_charts_defaults_are_the_operators(chart: Chart, tmp_path: Path) -> 
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     images = Images(prepare=f"tweetbot/prepare:{version}", train=f"tweetbot/trainer:{version}")
     server = Server(url="https://tweetbot-operator.tweetbot-system.svc:8443")
-    assert load(chart, tmp_path) == OperatorSettings(images=images, server=server)
+    lease = LeaseSettings(namespace="tweetbot-system")
+    assert load(chart, tmp_path) == OperatorSettings(images=images, server=server, lease=lease)
 
 
 VALUES: dict[str, dict[str, Any]] = {

@@ -30,7 +30,7 @@ class OperatorProcess:
         self.settings: OperatorSettings = load_settings(settings)
 
     def start(self) -> None:
-        """Start it and wait until it watches."""
+        """Start it and wait until it acts and watches."""
         path = os.pathsep.join(str(ROOT / part) for part in ("api", "operator"))
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "KUBECONFIG": str(self._kubeconfig)}
         with self._log_path.open("ab") as log:
@@ -80,7 +80,7 @@ class OperatorProcess:
         assert self._process
         assert self._process.poll() is None, self.log
         try:
-            return self.get("/healthz") == "ok"
+            return self.get("/healthz") == "ok" and "tweetbot_bots{" in self.get("/metrics")
         except OSError:
             return False
 

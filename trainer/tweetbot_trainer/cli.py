@@ -131,6 +131,12 @@ def job_train(manifest: ManifestOption = _MANIFEST) -> None:
     _run_job("train", manifest)
 
 
+@job_app.command("purge")
+def job_purge(manifest: ManifestOption = _MANIFEST) -> None:
+    """Delete everything that the manifest's bots have stored."""
+    _run_job("purge", manifest)
+
+
 def _run_job(kind: JobKind, manifest: Path) -> None:
     from tweetbot_trainer.job import Job, JobPaths, load_manifest
     from tweetbot_trainer.job_log import log_to_stdout

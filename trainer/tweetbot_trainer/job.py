@@ -69,6 +69,10 @@ def load_stage(kind: names.JobKind) -> StageFunction:
         from tweetbot_trainer.prepare import prepare
 
         return prepare
+    if kind == "purge":
+        from tweetbot_trainer.purge import purge
+
+        return purge
     from tweetbot_trainer.pipeline import train_bot
 
     return train_bot
@@ -201,6 +205,8 @@ class Job:
 
     def _upload_logs(self) -> None:
         """Keep each bot's log in its store; a failure costs the log only."""
+        if self._manifest.job_kind == "purge":
+            return
         for config in self._manifest.bots:
             path = self._log_file(config)
             if not path.exists():

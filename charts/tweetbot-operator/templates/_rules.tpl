@@ -1,10 +1,10 @@
 {{- /* Generated from operator/tweetbot_operator/permissions.py by `make generate`; edit that table. */ -}}
 
 {{- define "tweetbot-operator.rules.namespaced" -}}
-# to know what is wanted, and to make sure of it before a Job is made
+# to know what is wanted, and for the finalizer of a bot whose files are deleted with it (deletionPolicy)
 - apiGroups: [tweetbot.dev]
   resources: [tweetbots]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, patch]
 # to report; the spec itself is never written
 - apiGroups: [tweetbot.dev]
   resources: [tweetbots/status]

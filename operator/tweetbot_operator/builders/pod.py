@@ -56,7 +56,7 @@ def _build_deadline(bots: Sequence[TweetBot]) -> dict[str, int]:
 def _build_container(kind: names.JobKind, resolved: Resolved, settings: OperatorSettings) -> dict[str, Any]:
     return {
         "name": names.CONTAINER,
-        "image": settings.images.prepare if kind == "prepare" else settings.images.train,
+        "image": settings.images.train if kind == "train" else settings.images.prepare,
         "imagePullPolicy": settings.images.pull_policy,
         "command": ["tweetbot", "job", kind],
         "env": _build_environment(kind, resolved),
@@ -77,7 +77,7 @@ def _build_environment(kind: names.JobKind, resolved: Resolved) -> list[dict[str
     environment: list[dict[str, Any]] = []
     if resolved.s3.credentials_secret:
         environment += [_build_secret_variable(key, resolved.s3.credentials_secret.name) for key in _S3_KEYS]
-    if resolved.wandb_secret:
+    if resolved.wandb_secret and kind != "purge":
         environment.append(_build_secret_variable(names.ENV_WANDB_API_KEY, resolved.wandb_secret.name))
     if kind == "train":
         if resolved.hugging_face:
@@ -96,7 +96,7 @@ def _build_secret_variable(name: str, secret: str) -> dict[str, Any]:
 
 def _build_resources(kind: names.JobKind, train: Resources, settings: OperatorSettings) -> dict[str, Any]:
     """Return requests equal to limits: such a pod is the last to be evicted, and its memory is its own."""
-    if kind == "prepare":
+    if kind != "train":
         prepare = settings.defaults.prepare
         amounts = {"cpu": prepare.cpu, "memory": prepare.memory}
     else:

@@ -12,7 +12,7 @@ from tweetbot_operator.policies.accounting import count_seconds
 
 def seconds_left(spec: TweetBotSpec, run: Run, pods: Sequence[ObservedPod], now: datetime) -> int | None:
     """Return for how long the run's pods may still hold their nodes; None without a limit."""
-    if spec.active_deadline_seconds is None:
+    if spec.active_deadline_seconds is None or run.job_kind == "purge":
         return None
     return spec.active_deadline_seconds - run.active_seconds - count_seconds(run, pods, now)
 

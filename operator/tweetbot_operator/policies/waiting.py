@@ -12,8 +12,9 @@ _IMAGE_REASONS = frozenset(
 _DOING = {
     "prepare": Verdict(Reason.PREPARING, "posts are being fetched, cleaned and counted"),
     "train": Verdict(Reason.TRAINING, "the bot is being trained"),
+    "purge": Verdict(Reason.PURGING, "what the bot's runs have stored is being deleted"),
 }
-_PHASES: dict[JobKind, Phase] = {"prepare": "Preparing", "train": "Training"}
+_PHASES: dict[JobKind, Phase] = {"prepare": "Preparing", "train": "Training", "purge": "Deleting"}
 
 
 def describe_wait(job: ObservedJob, pod: ObservedPod | None, warning: WarningEvent | None) -> Verdict:

@@ -21,6 +21,8 @@ FROZEN = {
     "LABEL_ATTEMPT": "tweetbot.dev/attempt",
     "LABEL_QUEUE": "kueue.x-k8s.io/queue-name",
     "ANNOTATION_RUNS": "tweetbot.dev/runs",
+    "ANNOTATION_SKIP_PURGE": "tweetbot.dev/skip-purge",
+    "FINALIZER": "tweetbot.dev/purge",
     "ANNOTATION_OPERATOR_VERSION": "tweetbot.dev/operator-version",
     "FIELD_MANAGER": "tweetbot-operator",
     "CONTAINER": "trainer",

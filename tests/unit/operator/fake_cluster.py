@@ -84,6 +84,15 @@ class FakeCluster:
         merged = {**bot, "status": merge(bot.get("status") or {}, status)}
         return self._write(f"patch {key.name}", lambda: self.put(merged))
 
+    def patch_finalizers(self, key: Key, resource_version: str, finalizers: Sequence[str]) -> Document:
+        bot = self.get("TweetBot", key)
+        if bot["metadata"]["resourceVersion"] != resource_version:
+            raise ConflictError(key.name)
+        bot["metadata"]["finalizers"] = list(finalizers)
+        is_gone = "deletionTimestamp" in bot["metadata"] and not finalizers
+        commit = (lambda: self.remove("TweetBot", key)) if is_gone else (lambda: self.put(bot))
+        return self._write(f"finalize {key.name}", commit)
+
     def review_token(self, token: str, audiences: Sequence[str]) -> Document:
         self.reads.append("review")
         return self.tokens.get(token, {"authenticated": False})
