@@ -13,6 +13,7 @@ from docs_gen.chart_readme import render_chart_readme
 from docs_gen.chart_rules import render_rules
 from docs_gen.chart_secret_policy import render_secret_policy
 from docs_gen.chart_values import render_values_schema
+from docs_gen.life_cycle import render_life_cycle
 from docs_gen.reasons import render_reasons
 from docs_gen.reference import render_reference
 from tweetbot_api.crd import render
@@ -26,6 +27,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
     CHART / "templates/secretpolicy.yaml": render_secret_policy,
     CHART / "values.schema.json": render_values_schema,
     CHART / "README.md": lambda: render_chart_readme(ROOT / CHART / "values.yaml"),
+    Path("docs/life-cycle.md"): render_life_cycle,
     Path("docs/reference.md"): render_reference,
     Path("docs/reasons.md"): render_reasons,
 }

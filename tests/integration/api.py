@@ -119,11 +119,18 @@ class Api:
         ended = {"exitCode": exit_code, "message": message, "startedAt": _now(), "finishedAt": _now()}
         self._patch_pod(pod, "Failed" if exit_code else "Succeeded", {"terminated": ended})
 
-    def _patch_pod(self, pod: Document, phase: str, state: Document) -> None:
+    def drain_pod(self, pod: Document) -> None:
+        """Play an eviction: the pod is marked as disrupted and its container was stopped."""
+        ended = {"exitCode": 143, "message": "", "startedAt": _now(), "finishedAt": _now()}
+        disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+        self._patch_pod(pod, "Failed", {"terminated": ended}, [disrupted])
+
+    def _patch_pod(self, pod: Document, phase: str, state: Document, conditions: Sequence[Document] = ()) -> None:
         metadata = pod["metadata"]
         container = {"name": CONTAINER, "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": state}
         scheduled = {"type": "PodScheduled", "status": "True", "reason": None, "message": None}
-        status = {"phase": phase, "containerStatuses": [container], "conditions": [scheduled]}
+        started = {} if phase == "Pending" else {"startTime": pod["status"].get("startTime") or _now()}
+        status = {"phase": phase, "containerStatuses": [container], "conditions": [scheduled, *conditions], **started}
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
         self.call("PATCH", path, {"status": status}, "application/strategic-merge-patch+json")
 

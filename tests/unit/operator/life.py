@@ -9,6 +9,7 @@ from tweetbot_api.messages import BotOutcome, ProgressMessage
 from tweetbot_api.runconfig import BotIdentity
 from tweetbot_api.status import Progress, Stage
 from tweetbot_api.types import TweetBot
+from tweetbot_operator.life_cycle import is_allowed
 from tweetbot_operator.observed import Observed, Report, read_job, read_pod
 from tweetbot_operator.plan import make_plan
 from tweetbot_operator.situation import Plan
@@ -28,6 +29,7 @@ class Life:
         plan = make_plan(self.bot, observed, SETTINGS, self.now)
         if plan.status is not None:
             assert_obeys_kstatus(plan.status, self.bot.metadata.generation)
+            assert is_allowed(self.bot.status.phase, plan.status.phase), (self.bot.status.phase, plan.status.phase)
             self.bot = self.bot.model_copy(update={"status": plan.status})
         return plan
 

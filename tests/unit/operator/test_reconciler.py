@@ -10,6 +10,7 @@ from tests.unit.operator.factories import make_failure
 from tests.unit.operator.fake_cluster import merge
 from tests.unit.operator.kstatus import assert_obeys_kstatus
 from tests.unit.operator.world import BOT, World
+from tweetbot_operator.life_cycle import is_allowed
 from tweetbot_operator.observed import Key
 from tweetbot_operator.reconciler import diff
 from tweetbot_operator.workqueue import TryAgainError
@@ -113,9 +114,10 @@ def test_whatever_happens_the_run_ends_once_and_nothing_is_lost(steps: list[str]
     world = World(maxAttempts=20)
     start_time, data, had_ended = None, None, False
     for step in steps:
-        jobs_before = len(world.jobs_created)
+        jobs_before, phase = len(world.jobs_created), world.bot.status.phase
         STEPS[step](world)
         status = world.bot.status
+        assert is_allowed(phase, status.phase), (phase, status.phase)
         if status.run is None:
             continue
         start_time = start_time or status.run.start_time
