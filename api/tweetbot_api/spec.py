@@ -272,8 +272,8 @@ class Training(ApiModel):
     early_stopping: EarlyStopping | None = None
     """End the training before its last step when the held-out loss stops falling. Without it, never."""
     checkpoint_steps: int | None = Field(default=None, ge=1, le=100_000)
-    """Optimiser steps between checkpoints. Without it, one is saved every few minutes, the rarer the longer saving
-    takes. An interrupted run goes on from the newest."""
+    """Optimiser steps between checkpoints, each complete before the next step. Without it, one is saved in the
+    background every few minutes, the rarer the longer saving takes. An interrupted run goes on from the newest."""
     deepspeed: DeepSpeed = DeepSpeed()
     """DeepSpeed's own settings."""
 

@@ -4,6 +4,7 @@ Only weights as safetensors, configuration and tokenizer are ever fetched: no pi
 repository. Does not import torch, so that the prepare Job refuses a bad model before a GPU is asked for.
 """
 
+import hashlib
 import json
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,6 +23,7 @@ from huggingface_hub.errors import (
 )
 
 from tweetbot_api.conditions import Reason
+from tweetbot_api.names import digest
 from tweetbot_api.runconfig import S3Location
 from tweetbot_api.spec import BaseModelReference
 from tweetbot_trainer.errors import TrainerError
@@ -29,6 +31,7 @@ from tweetbot_trainer.s3 import fetch_prefix, list_prefix
 
 _WEIGHTS = "*.safetensors"
 _TOKENIZER_AND_CONFIG = ("*.json", "merges.txt", "vocab.txt")
+_FINGERPRINT_BYTES: Final = 2**20
 _CONTEXT_KEYS: Final = ("n_positions", "max_position_embeddings")
 
 
@@ -49,6 +52,17 @@ def resolve_base_model(
         folder, names = _from_hub(reference, weights=weights)
     _check_names(reference.name, names)
     return folder
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash that tells two base models apart: of names, sizes, and where the weights begin."""
+    paths = sorted(path for path in folder.iterdir() if _is_wanted(path.name, weights=True))
+    parts = []
+    for path in paths:
+        with path.open("rb") as file:
+            beginning = hashlib.sha256(file.read(_FINGERPRINT_BYTES)).hexdigest()
+        parts += [path.name, str(path.stat().st_size), beginning]
+    return digest(*parts)
 
 
 def check_block_size(folder: Path, block_size: int) -> None:

@@ -35,6 +35,15 @@ def world_size() -> int:
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
+def mean_of_processes(value: torch.Tensor) -> torch.Tensor:
+    """Return the mean of all processes' values; all of them must ask together."""
+    if world_size() == 1:
+        return value
+    total = value.clone()
+    torch.distributed.all_reduce(total)
+    return total / world_size()
+
+
 def start_deepspeed(device: torch.device) -> ModuleType:
     """Open the process group, unless it is open, and return the `deepspeed` module, told to be quiet."""
     os.environ.setdefault("LOCAL_RANK", "0")

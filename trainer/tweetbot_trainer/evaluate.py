@@ -7,27 +7,27 @@ import math
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel
 
 from tweetbot_api.status import Evaluation
 
 _FEWEST_TOKENS = 2
 
 
-@torch.inference_mode()
-def held_out_loss(model: PreTrainedModel, token_ids: Sequence[int], block_size: int) -> float:
+@torch.no_grad()
+def held_out_loss(model: torch.nn.Module, token_ids: Sequence[int], block_size: int) -> float:
     """Return the mean loss in nats per predicted token, over windows of `block_size` that do not overlap.
 
     The incomplete window at the end counts by its tokens; the first token of each window is given, not predicted.
     Raises ValueError if there is nothing to predict.
     """
     model.train(mode=False)
+    device = next(model.parameters()).device
     total, num_predicted = 0.0, 0
     for start in range(0, len(token_ids), block_size):
         window = list(token_ids[start : start + block_size])
         if len(window) < _FEWEST_TOKENS:
             continue
-        ids = torch.tensor([window], device=model.device)
+        ids = torch.tensor([window], device=device)
         loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         total += loss.item() * (len(window) - 1)
         num_predicted += len(window) - 1

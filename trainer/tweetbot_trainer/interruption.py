@@ -1,13 +1,23 @@
 """SIGTERM as an exception, so that a Job that is drained or preempted can still say so before it ends."""
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+SIGTERM_EXIT_CODE: Final = 128 + signal.SIGTERM
+"""What a shell says of a process that SIGTERM ended."""
 
 
 class Interrupted(BaseException):
     """The pod is being stopped. Not an Exception, so that no stage takes it for a failure of its own."""
+
+    def __init__(self, *, has_checkpoint: bool = False) -> None:
+        super().__init__()
+        self.has_checkpoint = has_checkpoint
+        """A checkpoint of what was done is stored."""
 
 
 @contextmanager
@@ -23,6 +33,25 @@ def sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def sigterm_asks() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether SIGTERM has asked to stop; one that was not heeded interrupts at the end.
+
+    For work that must not be broken off anywhere. Outside the main thread, which alone hears signals, nobody asks.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    is_asked = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda _signum, _frame: is_asked.set())
+    try:
+        yield is_asked.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if is_asked.is_set():
+        raise Interrupted
 
 
 def hold_sigterm() -> None:

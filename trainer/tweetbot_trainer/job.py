@@ -6,7 +6,6 @@ tried, so a result is known even if the operator is away.
 
 import logging
 import shutil
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,16 +23,21 @@ from tweetbot_api.status import Failure
 from tweetbot_api.termination import encode_termination
 from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.errors import TrainerError
-from tweetbot_trainer.interruption import Interrupted, hold_sigterm, release_sigterm, sigterm_interrupts
+from tweetbot_trainer.interruption import (
+    SIGTERM_EXIT_CODE,
+    Interrupted,
+    hold_sigterm,
+    release_sigterm,
+    sigterm_interrupts,
+)
 from tweetbot_trainer.job_log import log_tail, log_to_file
 from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, ResultSender
 from tweetbot_trainer.progress import NullReporter, Reporter
 from tweetbot_trainer.s3 import open_store
-from tweetbot_trainer.tracking import Tracker, open_tracker
+from tweetbot_trainer.tracking import NullTracker, Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
 
-SIGTERM_EXIT_CODE: Final = 128 + signal.SIGTERM
 RESULT_TIMEOUT_SECONDS: Final = 600.0
 INTERRUPTED_RESULT_TIMEOUT_SECONDS: Final = 10.0
 _MESSAGE_CHARACTERS = 1024
@@ -87,8 +91,12 @@ class Job:
         paths: JobPaths,
         load_stage: Callable[[names.JobKind], StageFunction] = load_stage,
         store_of: Callable[[S3Location], Store] = open_store,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._manifest = manifest
+        self._is_shared = is_shared
+        """Other processes work on the same bots, in step with this one."""
         self._paths = paths
         self._load_stage = load_stage
         self._store_of = store_of
@@ -97,9 +105,11 @@ class Job:
     def run(self) -> int:
         """Work on every bot, leave the results, and return the exit code."""
         with sigterm_interrupts():
-            outcomes = self._run_bots()
+            outcomes, interruption = self._run_bots()
             is_interrupted = len(outcomes) < len(self._manifest.bots)
-            outcomes += [self._interrupted(config) for config in self._manifest.bots[len(outcomes) :]]
+            for config in self._manifest.bots[len(outcomes) :]:
+                outcomes.append(self._interrupted(config, interruption))
+                interruption = None
             self._write_termination_message(outcomes)
             try:
                 release_sigterm()
@@ -114,18 +124,22 @@ class Job:
                 logger.warning("stopped by SIGTERM before all logs were stored")
         return exit_code(outcomes)
 
-    def _run_bots(self) -> list[BotOutcome]:
+    def _run_bots(self) -> tuple[list[BotOutcome], Interrupted | None]:
         """Return how the bots ended, only the first of them after an interruption; SIGTERM is held from here on."""
         outcomes: list[BotOutcome] = []
         try:
             try:
                 for config in self._manifest.bots:
-                    outcomes.append(self._run_bot(config))  # noqa: PERF401 - those before an interruption count
+                    outcomes.append(self._run_bot(config))
+                    if self._is_shared and _may_end_better(outcomes[-1]):
+                        # The other processes cannot know that this one went on to the next bot.
+                        break
             finally:
                 hold_sigterm()
-        except Interrupted:
-            logger.warning("stopped by SIGTERM")
-        return outcomes
+        except Interrupted as interruption:
+            logger.warning("stopped by SIGTERM has_checkpoint=%s", interruption.has_checkpoint)
+            return outcomes, interruption
+        return outcomes, None
 
     def _run_bot(self, config: RunConfig) -> BotOutcome:
         """Return how the bot's half run ended, whatever it did."""
@@ -177,12 +191,15 @@ class Job:
             log_tail=log_tail(self._log_file(config)),
         )
 
-    def _interrupted(self, config: RunConfig) -> BotOutcome:
+    def _interrupted(self, config: RunConfig, interruption: Interrupted | None) -> BotOutcome:
+        """Return the end of a bot that was not done; `interruption` broke it off, None if it was not begun."""
+        has_checkpoint = interruption is not None and interruption.has_checkpoint
+        so_far = "; a checkpoint is stored, from which the next attempt goes on" if has_checkpoint else ""
         return BotOutcome(
             failure=Failure(
                 reason=Reason.INTERRUPTED,
-                message="the pod was stopped before the bot was done",
-                exit_code=SIGTERM_EXIT_CODE,
+                message=f"the pod was stopped before the bot was done{so_far}",
+                exit_code=ExitCode.STOPPED_WITH_CHECKPOINT if has_checkpoint else SIGTERM_EXIT_CODE,
                 log_tail=log_tail(self._log_file(config)),
             )
         )
@@ -221,6 +238,32 @@ class Job:
         return self._paths.work_dir / "logs" / f"{config.bot.uid}.txt"
 
 
+def follow(
+    manifest: RunManifest,
+    work_dir: Path,
+    load_stage: Callable[[names.JobKind], StageFunction] = load_stage,
+    store_of: Callable[[S3Location], Store] = open_store,
+) -> int:
+    """Work on the bots beside the process that reports and publishes; return the exit code."""
+    with sigterm_interrupts():
+        try:
+            for config in manifest.bots:
+                folder = work_dir / config.bot.uid
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    stage = load_stage(manifest.job_kind)
+                    stage(config, store_of(config.output), NullReporter(), NullTracker(), folder)
+                except TrainerError as error:
+                    logger.error("bot failed reason=%s message=%s", error.reason, error.message)
+                    if is_retryable(error.exit_code):
+                        return error.exit_code
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+        except Interrupted as interruption:
+            return ExitCode.STOPPED_WITH_CHECKPOINT if interruption.has_checkpoint else SIGTERM_EXIT_CODE
+    return ExitCode.OK
+
+
 def load_manifest(path: Path, kind: names.JobKind) -> RunManifest:
     """Return the run manifest; raise InvalidSpec if it cannot be read or is for the other kind of Job."""
     try:
@@ -236,6 +279,10 @@ def exit_code(outcomes: Sequence[BotOutcome]) -> int:
     """Return 0 if all went well, else a code after which another attempt may help, else the first failure's."""
     codes = [outcome.failure.exit_code or ExitCode.TRANSIENT for outcome in outcomes if outcome.failure]
     return next((code for code in codes if is_retryable(code)), codes[0] if codes else ExitCode.OK)
+
+
+def _may_end_better(outcome: BotOutcome) -> bool:
+    return outcome.failure is not None and is_retryable(outcome.failure.exit_code or ExitCode.TRANSIENT)
 
 
 def _open_channel(manifest: RunManifest, paths: JobPaths) -> OperatorChannel | None:

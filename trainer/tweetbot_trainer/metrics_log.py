@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tweetbot_api.names import METRICS
 from tweetbot_api.status import Evaluation
+from tweetbot_trainer.meter import StepMetrics
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.tracking import Tracker
-from tweetbot_trainer.train import StepMetrics
 
 
 class MetricsLog:
@@ -61,6 +61,17 @@ class MetricsLog:
             {name: share for name, share in repeats.items() if share is not None}
             | {f"{writer}/{name}": value for writer, measures in writers.items() for name, value in measures.items()},
         )
+
+    def state(self) -> str:
+        """Return everything noted so far, as it stands in the file."""
+        return self.path.read_text(encoding="utf-8")
+
+    def restore(self, state: str) -> None:
+        """Go on from what an earlier attempt had noted, which reporter and tracker know already."""
+        self.path.write_text(state, encoding="utf-8")
+        steps = [line for line in map(json.loads, state.splitlines()) if "loss" in line]
+        self.losses = [(line["step"], line["loss"]) for line in steps]
+        self.num_steps = steps[-1]["step"] if steps else 0
 
     def _write(self, step: int, metrics: dict[str, float]) -> None:
         self._tracker.log(metrics, step)

@@ -5,8 +5,11 @@ text of posts never reaches a log.
 """
 
 import hashlib
+import json
 import logging
 import time
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +17,14 @@ import torch
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
-from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS
+from tweetbot_api.names import DATASET_AVATARS, DATASET_INFO, DATASET_POSTS, digest
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation
 from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.avatar import draw_avatar
-from tweetbot_trainer.base_model import check_block_size, resolve_base_model
+from tweetbot_trainer.base_model import check_block_size, fingerprint, resolve_base_model
+from tweetbot_trainer.checkpoint import Checkpoints, remove_checkpoints
+from tweetbot_trainer.control import Control
 from tweetbot_trainer.dataset import (
     DatasetInfo,
     PostsByHandle,
@@ -29,11 +34,13 @@ from tweetbot_trainer.dataset import (
     split,
     training_text,
 )
-from tweetbot_trainer.distributed import local_device, use_available_cpus
+from tweetbot_trainer.distributed import local_device, rank, use_available_cpus
+from tweetbot_trainer.engine import memory_errors_named, uses_bf16
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
 from tweetbot_trainer.generate import Sample, check_prompts, write_posts, write_samples
 from tweetbot_trainer.hub import push_model
+from tweetbot_trainer.interruption import sigterm_asks
 from tweetbot_trainer.language import main_language
 from tweetbot_trainer.lineage import start_training
 from tweetbot_trainer.metrics_log import MetricsLog
@@ -43,7 +50,7 @@ from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.publish import TrainedBot, publish
 from tweetbot_trainer.text_measures import add_writing
 from tweetbot_trainer.tracking import Tracker
-from tweetbot_trainer.train import memory_errors_named, train, uses_bf16
+from tweetbot_trainer.train import train
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +61,34 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
     """Train one bot and leave model, card, pictures and manifest in the store; return losses, samples and addresses."""
     if finished := read_output_manifest(store):
         logger.info("run is finished already sha256=%s", finished.manifest_sha256)
+        remove_checkpoints(store)
         return finished.model_copy(update={"hugging_face": push_model(config, store, work_dir)})
     started = time.monotonic()
     info, posts = _read_dataset(config, store)
     reporter.report("Training", 0)
     start_training(config, split(posts, config.training.eval_fraction, _seed(config)).train, tracker, work_dir)
-    language_model = _load_base_model(config, work_dir)
+    folder = resolve_base_model(config.base_model, config.output, work_dir)
+    language_model = _load_base_model(config, folder)
     blocks, held_out = _tokenize(config, posts, language_model)
     metrics = MetricsLog(work_dir, reporter, tracker)
     with memory_errors_named():
-        base_loss = _held_out_loss(config, language_model, held_out)
+        base_loss = _held_out_loss(config, language_model.model, held_out)
         metrics.add_held_out(0, base_loss)
-        train(language_model.model, blocks, config.training, _seed(config), metrics.add_step)
+        with sigterm_asks() as is_asked_to_stop:
+            train(
+                language_model.model,
+                blocks,
+                config.training,
+                _seed(config),
+                metrics,
+                held_out_loss=None
+                if base_loss is None
+                else partial(held_out_loss, token_ids=held_out, block_size=config.training.block_size),
+                checkpoints=Checkpoints(store, _identity(config, folder, blocks), work_dir, Control()),
+                is_asked_to_stop=is_asked_to_stop,
+            )
+        if rank() > 0:
+            return BotOutcome()
         evaluation = _evaluate(config, language_model, held_out, base_loss, reporter, metrics)
         samples = _generate(config, language_model, reporter)
         measured_posts = list(write_posts(language_model, config.generation, "", config.generation.measured_posts))
@@ -86,6 +109,7 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
         arithmetic="bf16" if uses_bf16(config.training, language_model.model.device) else "fp32",
     )
     outcome = publish(bot, store, reporter, tracker, work_dir)
+    remove_checkpoints(store)
     logger.info("run finished seconds=%d sha256=%s", time.monotonic() - started, outcome.manifest_sha256)
     return outcome
 
@@ -110,9 +134,8 @@ def _read_avatars(config: RunConfig, store: Store) -> dict[str, bytes]:
     return {handle: picture for handle, picture in drawn.items() if picture}
 
 
-def _load_base_model(config: RunConfig, work_dir: Path) -> LanguageModel:
+def _load_base_model(config: RunConfig, folder: Path) -> LanguageModel:
     """Return the base model on this process's device, after checking that the recipe fits it."""
-    folder = resolve_base_model(config.base_model, config.output, work_dir)
     check_block_size(folder, config.training.block_size)
     use_available_cpus()
     device = local_device()
@@ -139,10 +162,21 @@ def _tokenize(
     return blocks, language_model.encode(join_posts(held_out)) if held_out else []
 
 
-def _held_out_loss(config: RunConfig, language_model: LanguageModel, held_out: list[int]) -> float | None:
+def _identity(config: RunConfig, model_folder: Path, blocks: list[list[int]]) -> dict[str, str]:
+    """Return what must be the same for a training to go on from another attempt's checkpoint."""
+    recipe = config.training.model_dump(mode="json", exclude={"checkpoint_steps"})
+    return {
+        "recipe": digest(json.dumps(recipe, sort_keys=True)),
+        "dataset": digest(json.dumps(blocks)),
+        "baseModel": fingerprint(model_folder),
+        **_versions(),
+    }
+
+
+def _held_out_loss(config: RunConfig, model: torch.nn.Module, held_out: list[int]) -> float | None:
     if len(held_out) < _FEWEST_HELD_OUT_TOKENS:
         return None
-    return held_out_loss(language_model.model, held_out, config.training.block_size)
+    return held_out_loss(model, held_out, config.training.block_size)
 
 
 def _evaluate(
@@ -155,7 +189,7 @@ def _evaluate(
 ) -> Evaluation | None:
     """Return how well the bot foresees held-out posts, None if none were held out."""
     reporter.report("Evaluating", 0)
-    loss = _held_out_loss(config, language_model, held_out)
+    loss = _held_out_loss(config, language_model.model, held_out)
     if loss is None or base_loss is None:
         return None
     metrics.add_held_out(metrics.num_steps, loss)
@@ -171,6 +205,10 @@ def _learned_posts(config: RunConfig, posts: PostsByHandle) -> list[str]:
 def _generate(config: RunConfig, language_model: LanguageModel, reporter: Reporter) -> list[Sample]:
     reporter.report("Generating", 0)
     return write_samples(language_model, config.generation, _seed(config))
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed", "peft")}
 
 
 def _device_name(device: torch.device) -> str:

@@ -12,7 +12,7 @@ from transformers import pipeline
 from tests.factories import make_run_config, make_sentences
 from tests.unit.trainer.language_model import save_tiny_gpt2, store_dataset
 from tweetbot_api.conditions import Reason
-from tweetbot_trainer import train as train_module
+from tweetbot_trainer import engine as engine_module
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.pipeline import train_bot
@@ -242,14 +242,14 @@ def test_bf16_arithmetic_trains_too(tiny_gpt2, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_has_a_reason_of_its_own(tiny_gpt2, tmp_path, monkeypatch):
-    optimizer = train_module._make_optimizer
+    optimizer = engine_module.make_optimizer
 
-    def poisoned(model, recipe):
+    def poisoned(model, recipe, device):
         with torch.no_grad():
             model.transformer.h[0].ln_1.weight.fill_(float("nan"))
-        return optimizer(model, recipe)
+        return optimizer(model, recipe, device)
 
-    monkeypatch.setattr(train_module, "_make_optimizer", poisoned)
+    monkeypatch.setattr(engine_module, "make_optimizer", poisoned)
     with pytest.raises(TrainerError, match=r"spec\.training\.learningRate") as caught:
         run(make_config(tiny_gpt2), tmp_path)
     assert caught.value.reason == Reason.NON_FINITE_LOSS

@@ -8,8 +8,9 @@ from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.spec import Training
 from tweetbot_trainer import distributed
+from tweetbot_trainer.engine import memory_errors_named, uses_bf16
 from tweetbot_trainer.errors import TrainerError
-from tweetbot_trainer.train import make_batches, memory_errors_named, train, uses_bf16
+from tweetbot_trainer.train import make_batches, train
 
 SEED = 11
 BLOCKS = [[random.Random(number).randrange(300) for _ in range(32)] for number in range(60)]
@@ -18,6 +19,17 @@ BLOCKS = [[random.Random(number).randrange(300) for _ in range(32)] for number i
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     return save_tiny_gpt2(tmp_path_factory.mktemp("gpt2"))
+
+
+class RecordingLog:
+    def __init__(self):
+        self.steps, self.held_out = [], []
+
+    def add_step(self, metrics):
+        self.steps.append(metrics)
+
+    def add_held_out(self, step, loss):
+        self.held_out.append((step, loss))
 
 
 def load(folder):
@@ -58,9 +70,9 @@ def test_losses_and_weights_are_those_of_a_plain_loop(model_folder, recipe, monk
     recipe = Training(block_size=32, **recipe)
     plain, ours = load(model_folder), load(model_folder)
     want = plain_losses(plain, recipe)
-    metrics = []
-    train(ours, BLOCKS, recipe, SEED, metrics.append)
-    got = [item.loss for item in metrics]
+    log = RecordingLog()
+    train(ours, BLOCKS, recipe, SEED, log)
+    got = [item.loss for item in log.steps]
     assert len(got) == len(want) == -(-60 // recipe.batch_size)
     assert got == pytest.approx(want, rel=1e-5)
     for (name, ours_weight), plain_weight in zip(ours.named_parameters(), plain.parameters(), strict=True):
@@ -68,8 +80,9 @@ def test_losses_and_weights_are_those_of_a_plain_loop(model_folder, recipe, monk
 
 
 def test_metrics_come_every_five_steps_and_at_the_end(model_folder):
-    metrics = []
-    train(load(model_folder), BLOCKS, Training(block_size=32, batch_size=5), SEED, metrics.append)
+    log = RecordingLog()
+    train(load(model_folder), BLOCKS, Training(block_size=32, batch_size=5), SEED, log)
+    metrics = log.steps
     assert [(item.step, item.total_steps) for item in metrics] == [(5, 12), (10, 12), (12, 12)]
     assert [item.eta_seconds for item in metrics][-1] == 0
     rates = [item.learning_rate for item in metrics]
