@@ -4,6 +4,7 @@ Everything heavy is imported by the command that needs it. The only place that e
 """
 
 import json
+import os
 import secrets
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import typer
 from tweetbot_api.exitcodes import ExitCode
 from tweetbot_api.names import MANIFEST_DIR, MANIFEST_FILE, JobKind
 from tweetbot_trainer.errors import TrainerError
+from tweetbot_trainer.interruption import SIGTERM_EXIT_CODE, Interrupted
 
 app = typer.Typer(
     help="Train a bot that writes like a person's posts.",
@@ -138,12 +140,19 @@ def job_purge(manifest: ManifestOption = _MANIFEST) -> None:
 
 
 def _run_job(kind: JobKind, manifest: Path) -> None:
-    from tweetbot_trainer.job import Job, JobPaths, load_manifest
+    from tweetbot_trainer.job import Job, JobPaths, follow, load_manifest
     from tweetbot_trainer.job_log import log_to_stdout
+    from tweetbot_trainer.launch import Rendezvous, launch
 
     log_to_stdout()
+    rendezvous = Rendezvous.from_environment(os.environ) if kind == "train" else None
+    if rendezvous:
+        raise typer.Exit(launch([sys.executable, *sys.argv], rendezvous, os.environ))
     paths = JobPaths(manifest=manifest)
-    raise typer.Exit(Job(load_manifest(manifest, kind), paths).run())
+    run_manifest, rank = load_manifest(manifest, kind), int(os.environ.get("RANK", "0"))
+    if rank > 0:
+        raise typer.Exit(follow(run_manifest, paths.work_dir / f"process-{rank}"))
+    raise typer.Exit(Job(run_manifest, paths, is_shared=int(os.environ.get("WORLD_SIZE", "1")) > 1).run())
 
 
 def main() -> None:
@@ -153,6 +162,9 @@ def main() -> None:
     except TrainerError as error:
         typer.echo(f"{error.reason}: {error.message}", err=True)
         sys.exit(error.exit_code)
+    except Interrupted as interruption:
+        typer.echo("stopped by SIGTERM; the same command goes on where it was", err=True)
+        sys.exit(ExitCode.STOPPED_WITH_CHECKPOINT if interruption.has_checkpoint else SIGTERM_EXIT_CODE)
     except MemoryError:
         typer.echo("the process ran out of memory", err=True)
         sys.exit(ExitCode.TRANSIENT)
