@@ -76,12 +76,18 @@ test-e2e: setup cluster-with-images ## Tests on the local cluster, with real pod
 	$(PYTEST) tests/e2e
 
 ## --- benchmarks ---
-.PHONY: bench-engine bench-sources
+.PHONY: bench-engine bench-parity bench-sources bench-training
 bench-engine: setup ## Our training engine beside the HuggingFace Trainer, on the same bots (OPTIONS="--mix log-uniform …")
 	$(BIN)/python -m benchmarks.engine $(OPTIONS)
 
 bench-sources: setup ## Memory and time that an archive of a million posts takes (POSTS=1000000)
 	$(BIN)/python -m benchmarks.sources $(or $(POSTS),1000000)
+
+bench-parity: setup ## Our losses beside the HuggingFace Trainer's, step by step; fails above 1e-4
+	$(BIN)/python -m benchmarks.parity
+
+bench-training: setup ## Steps and tokens per second and MFU of one training, beside the HuggingFace Trainer's
+	$(BIN)/python -m benchmarks.training $(OPTIONS)
 
 ## --- cluster and images ---
 .PHONY: tools cluster-up cluster-down cluster-status cluster-with-images images

@@ -9,7 +9,7 @@ from benchmarks.engine.rivals import Measurement
 from benchmarks.engine.workload import Bot, Scale
 
 _RESAMPLES: Final = 4_000
-_PEAK_TFLOPS: Final = {"H200": (989.0, 67.0), "H100": (989.0, 67.0), "A100": (312.0, 19.5)}
+PEAK_TFLOPS: Final = {"H200": (989.0, 67.0), "H100": (989.0, 67.0), "A100": (312.0, 19.5)}
 """Dense bf16 and fp32 peaks from NVIDIA's data sheets (SXM)."""
 
 
@@ -42,7 +42,7 @@ def flops_per_token(scale: Scale) -> float:
 
 def mfu(measurement: Measurement, bots: Sequence[Bot], scale: Scale, device_name: str, *, bf16: bool) -> float | None:
     """Return the share of the device's peak that the training reached, None for a device whose peak is not listed."""
-    peak = next((peaks for name, peaks in _PEAK_TFLOPS.items() if name in device_name), None)
+    peak = next((peaks for name, peaks in PEAK_TFLOPS.items() if name in device_name), None)
     if peak is None:
         return None
     by_name = {bot.name: bot for bot in bots}

@@ -7,12 +7,14 @@ from pathlib import Path
 from tweetbot_trainer import train
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.job import Job, JobPaths, follow, load_manifest
+from tweetbot_trainer.job_log import log_to_stdout
 from tweetbot_trainer.launch import Rendezvous, launch
 
 
 def main(folder: Path) -> int:
     if rendezvous := Rendezvous.from_environment(os.environ):
         return launch([sys.executable, *sys.argv], rendezvous, os.environ)
+    log_to_stdout()
     train.STEPS_PER_REPORT = 1
     paths = JobPaths(
         manifest=folder / "manifest.json",
