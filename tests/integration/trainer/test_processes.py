@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tweetbot_api.runconfig import RunManifest
 from tweetbot_api.termination import decode_termination
 from tweetbot_trainer.artifacts import LocalStore
 
+# Each attempt imports everything in two processes.
+pytestmark = pytest.mark.timeout(900)
 STAGES = (0, 2, 3)
 GENERATION = {"samplesPerPrompt": 1, "minLength": 4, "maxLength": 16, "measuredPosts": 0}
 
@@ -50,7 +53,9 @@ class SharedJob:
     def store(self, stage):
         return LocalStore(self.folder / "stores" / f"stage-{stage}")
 
-    def start(self):
+    @contextmanager
+    def attempt(self):
+        """Run an attempt; nothing of it is left when the test is done with it."""
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -58,20 +63,27 @@ class SharedJob:
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         command = [sys.executable, Path(__file__).with_name("shared_job.py"), self.folder]
-        with (self.folder / "log.txt").open("a") as log:
-            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        with (
+            (self.folder / "log.txt").open("a") as log,
+            subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
+        ):
+            try:
+                yield process
+            finally:
+                process.terminate()
 
     def stop_in(self, stage):
         """Start an attempt, send SIGTERM once a bot has a checkpoint and is on its way, and return the exit code."""
-        process = self.start()
-        while not any(key.endswith("checkpoint.json") for key in self.store(stage).list("checkpoints/")):
-            assert process.poll() is None, (self.folder / "log.txt").read_text()[-2000:]
-            time.sleep(0.005)
-        process.send_signal(signal.SIGTERM)
-        return process.wait(timeout=120)
+        with self.attempt() as process:
+            while not any(key.endswith("checkpoint.json") for key in self.store(stage).list("checkpoints/")):
+                assert process.poll() is None, (self.folder / "log.txt").read_text()[-2000:]
+                time.sleep(0.005)
+            process.send_signal(signal.SIGTERM)
+            return process.wait()
 
     def finish(self):
-        assert self.start().wait(timeout=240) == 0, (self.folder / "log.txt").read_text()[-2000:]
+        with self.attempt() as process:
+            assert process.wait() == 0, (self.folder / "log.txt").read_text()[-2000:]
         return self
 
     def losses(self, stage):
@@ -128,8 +140,8 @@ def test_one_whole_model_is_published(together, stage, tmp_path):
 
 
 def test_a_training_of_two_processes_goes_on_bit_for_bit_too(folder, base_models):
-    unbroken = SharedJob(folder / "unbroken", base_models[0.1]).finish()
-    stopped = SharedJob(folder / "stopped", base_models[0.1])
+    unbroken = SharedJob(folder / "unbroken", base_models[0.1], epochs=12).finish()
+    stopped = SharedJob(folder / "stopped", base_models[0.1], epochs=12)
     for stage in STAGES:
         assert stopped.stop_in(stage) == ExitCode.STOPPED_WITH_CHECKPOINT
     stopped.finish()
