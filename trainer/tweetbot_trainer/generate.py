@@ -79,10 +79,22 @@ def write_samples(language_model: LanguageModel, generation: Generation, seed: i
 
 
 def write_posts(language_model: LanguageModel, generation: Generation, prompt: str, count: int) -> Iterator[str]:
-    """Yield so many posts that go on from the prompt, drawn from torch's random state, some at once."""
+    """Yield so many posts that go on from the prompt, drawn from torch's random state, as many at once as memory holds.
+
+    A large model leaves little room beside itself, and a trained one must not be lost for its samples.
+    """
     language_model.model.train(mode=False)
-    for num_written in range(0, count, _WRITTEN_AT_ONCE):
-        yield from _write(language_model, generation, prompt, min(_WRITTEN_AT_ONCE, count - num_written))
+    at_once, num_written = _WRITTEN_AT_ONCE, 0
+    while num_written < count:
+        try:
+            posts = _write(language_model, generation, prompt, min(at_once, count - num_written))
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+            at_once //= 2
+            continue
+        yield from posts
+        num_written += len(posts)
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import END_OF_TEXT
 from tweetbot_api.spec import Generation
+from tweetbot_trainer import generate
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, perplexity
 from tweetbot_trainer.generate import write_samples
@@ -111,3 +112,27 @@ def test_posts_end_at_the_separator_or_a_new_line(tiny, monkeypatch):
     monkeypatch.setattr(type(tiny.model), "generate", lambda *_, **__: torch.tensor(padded))
     (sample, _) = write_samples(tiny, GENERATION, seed=1)
     assert sample.posts == ["note moon", "note moon", "note moon moon", "note"]
+
+
+@pytest.mark.parametrize(("room", "want"), [(64, [64, 36]), (20, [64, 32, 16, 16, 16, 16, 16, 16, 4]), (1, None)])
+def test_posts_are_written_in_as_large_batches_as_memory_holds(tiny, monkeypatch, room, want):
+    tried = []
+
+    def write(_model, _generation, prompt, count):
+        tried.append(count)
+        if count > room:
+            raise torch.OutOfMemoryError
+        return [prompt] * count
+
+    monkeypatch.setattr(generate, "_write", write)
+    assert list(generate.write_posts(tiny, GENERATION, "so", 100)) == ["so"] * 100
+    assert want is None or tried == want
+
+
+def test_a_model_for_whose_posts_there_is_no_memory_at_all_says_so(tiny, monkeypatch):
+    def write(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(generate, "_write", write)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(generate.write_posts(tiny, GENERATION, "so", 2))
