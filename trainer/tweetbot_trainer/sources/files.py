@@ -55,6 +55,15 @@ class FilesSource:
         names = (self._opened(path, handle).display_name() for path in self._files[handle])
         return next((name for name in names if name), None)
 
+    def avatar(self, handle: str) -> bytes | None:
+        """Return the picture in an archive from X; a damaged one is not worth a run."""
+        try:
+            files = (self._opened(path, handle) for path in self._files[handle])
+            pictures = (file.avatar() for file in files if isinstance(file, XArchive))
+            return next((picture for picture in pictures if picture), None)
+        except TrainerError:
+            return None
+
     def _opened(self, path: Path, handle: str) -> "PostFile":
         file = open_posts(path, handle, self._columns)
         if self._archives_only and not isinstance(file, XArchive | MastodonArchive):

@@ -12,6 +12,7 @@ from tweetbot_api.conditions import Reason
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.base import Post, well_formed
 from tweetbot_trainer.sources.limits import unreadable
+from tweetbot_trainer.sources.x_avatar import read_avatar
 from tweetbot_trainer.sources.x_notes import LongTexts
 from tweetbot_trainer.sources.x_objects import inner, post_of_v1
 from tweetbot_trainer.sources.ytd import read_objects
@@ -49,6 +50,11 @@ class XArchive:
         with opened(self._path) as archive:
             name = _account(archive).get("accountDisplayName")
         return well_formed(name)[:200] if isinstance(name, str) and name else None
+
+    def avatar(self) -> bytes | None:
+        """Return the account's picture, if the archive holds it."""
+        with opened(self._path) as archive:
+            return read_avatar(archive)
 
     def _check_owner(self, archive: PostZip) -> None:
         owner = _account(archive).get("username")
