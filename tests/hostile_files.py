@@ -110,6 +110,7 @@ HOSTILE: Mapping[str, tuple[str, Callable[[Path], bytes]]] = {
     "a zip as tweets.js": ("a.zip", lambda _: zipped({TWEETS: posts_js("[" + " " * 9 * MIB)})),
     "one member under two names": ("a.zip", lambda _: doubled_zip()),
     "a name that climbs": ("a.zip", lambda _: zipped({f"../../{TWEETS}": ytd("tweets", [{"full_text": "a"}])})),
+    "a name that climbs once": ("a.zip", lambda _: zipped({f"../{TWEETS}": ytd("tweets", [{"full_text": "a"}])})),
     "a name from the root": ("a.zip", lambda _: zipped({f"/{TWEETS}": ytd("tweets", [{"full_text": "a"}])})),
     "a name of Windows": ("a.zip", lambda _: zipped({"..\\..\\tweets.js": ytd("tweets", [{"full_text": "a"}])})),
     "an outbox that climbs": ("a.zip", lambda _: zipped({"../outbox.json": outbox([toot("<p>a</p>")])})),

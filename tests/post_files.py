@@ -282,6 +282,19 @@ def academictwitter_tidy(folder: Path) -> Path:
     return write_csv(folder / "tidy.csv", rows)
 
 
+def twarc_csv(folder: Path) -> Path:
+    """The table that twarc's plugin makes of version 2 posts."""
+    row = {"author.username": "ThisIsAito", "created_at": ISO_TIME, "lang": "en",
+           "referenced_tweets.retweeted.id": "", "referenced_tweets.replied_to.id": ""}  # fmt: skip
+    rows = [
+        {"id": ID + 1, "text": "own words", **row},
+        {"id": ID + 2, "text": "theirs", **row, "referenced_tweets.retweeted.id": ID},
+        {"id": ID + 3, "text": "@bob yes", **row, "referenced_tweets.replied_to.id": ID},
+        {"id": ID + 4, "text": "another's", **row, "author.username": "bob"},
+    ]
+    return write_csv(folder / "posts.csv", rows)
+
+
 def trump_archive(folder: Path) -> Path:
     """Letters for truth, deleted posts, `|` between the columns, a byte order mark, zero bytes."""
     row = {"device": "Twitter for iPhone", "favorites": "5", "retweets": "2", "date": "2026-01-05 08:36:41"}
@@ -411,6 +424,12 @@ CASES: Mapping[str, Case] = {
             ("quote", "look"),
             ("reply", "@bob yes"),
         ),
+        lang="en",
+    ),
+    "twarc CSV": Case(
+        twarc_csv,
+        "twarc-csv",
+        (("original", "own words"), ("repost", "theirs"), ("reply", "@bob yes")),
         lang="en",
     ),
     "Trump archive": Case(

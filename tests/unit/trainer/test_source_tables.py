@@ -14,6 +14,7 @@ from tests.post_files import CASES, HANDLE, write_csv, write_json, write_parquet
 from tweetbot_api.conditions import Reason
 from tweetbot_api.spec import Columns
 from tweetbot_trainer.errors import TrainerError
+from tweetbot_trainer.sources.byte_streams import open_unpacked
 from tweetbot_trainer.sources.choose import open_source
 from tweetbot_trainer.sources.files import FilesSource
 
@@ -188,3 +189,12 @@ def test_any_text_survives_the_way_through_a_table(tmp_path_factory, written):
 def test_a_file_of_nothing_but_a_mark_is_empty(tmp_path):
     (tmp_path / "a.txt").write_bytes(codecs.BOM_UTF8)
     assert reason(tmp_path / "a.txt").reason == Reason.SOURCE_EMPTY
+
+
+@given(st.lists(st.binary(max_size=200_000), min_size=1, max_size=3), st.integers(0, 9), st.integers(1, 70_000))
+@settings(max_examples=30, deadline=None)
+def test_a_gzip_file_unpacks_to_what_was_packed(tmp_path_factory, members, num_zeros, size):
+    path = tmp_path_factory.mktemp("gzip") / "a.gz"
+    path.write_bytes(b"".join(map(gzip.compress, members)) + bytes(num_zeros))
+    with open_unpacked(path) as stream:
+        assert b"".join(iter(lambda: stream.read(size), b"")) == b"".join(members)

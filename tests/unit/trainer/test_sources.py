@@ -34,7 +34,10 @@ def reason_of(read, path):
     return caught.value.reason
 
 
-@pytest.mark.parametrize("member", ["data/tweets.js", "data/tweet.js", "data/tweets-part1.js", "tweets.js", "tweet.js"])
+@pytest.mark.parametrize(
+    "member",
+    ["data/tweets.js", "data/tweet.js", "data/tweets-part1.js", "tweets.js", "tweet.js", "twitter-2026/data/tweets.js"],
+)
 def test_old_and_new_layouts_are_read(tmp_path, member):
     assert archive_texts(make_archive(tmp_path / "a.zip", ["hello"], member=member)) == ["hello"]
 

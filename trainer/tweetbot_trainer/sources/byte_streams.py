@@ -1,11 +1,10 @@
 """A file's bytes as UTF-8, unpacked: what is compressed or in UTF-16 is turned while it is read, within limits."""
 
 import codecs
-import gzip
 import io
 import zlib
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from tweetbot_trainer.sources.limits import (
     MAX_COMPRESSION_RATIO,
@@ -25,6 +24,8 @@ _WIDE_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LEAST_ZEROS = 0.3
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_PACKED_BYTES = 64 * 1024
 
 
 def open_unpacked(path: Path) -> io.BufferedReader:
@@ -52,12 +53,16 @@ def as_utf8(stream: io.BufferedReader, place: str) -> io.BufferedReader:
 
 
 class Gunzipped(io.RawIOBase):
-    """What a gzip file holds; a bomb and an endless body are refused while they unfold."""
+    """What a gzip file holds; a bomb and an endless body are refused while they unfold.
 
-    def __init__(self, raw: BinaryIO | io.FileIO, place: str) -> None:
+    zlib is used and not `gzip`, which reads ahead: how much came out of how much would be known too late.
+    """
+
+    def __init__(self, raw: io.FileIO, place: str) -> None:
         self._raw = raw
-        self._gzip = gzip.GzipFile(fileobj=raw, mode="rb")
         self._place = place
+        self._member = zlib.decompressobj(_GZIP_WINDOW)
+        self._packed = b""
         self._num_bytes = 0
 
     def readable(self) -> bool:
@@ -67,21 +72,39 @@ class Gunzipped(io.RawIOBase):
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]  # any writable buffer
         """Fill the buffer with the next bytes."""
         try:
-            data = self._gzip.read(len(buffer))
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            data = self._unpack(len(buffer))
+        except (EOFError, zlib.error) as error:
             raise unreadable(self._place, f"is not a sound gzip file: {error}") from error
         buffer[: len(data)] = data
         self._num_bytes += len(data)
-        _check_ratio(self._num_bytes, self._raw.tell(), self._place)
+        _check_ratio(self._num_bytes, self._raw.tell() - len(self._packed), self._place)
         if self._num_bytes > MAX_STREAM_BYTES:
             raise unreadable(self._place, f"holds more than {MAX_STREAM_BYTES:,} bytes")
         return len(data)
 
     def close(self) -> None:
         """Close the file too."""
-        self._gzip.close()
         self._raw.close()
         super().close()
+
+    def _unpack(self, size: int) -> bytes:
+        """Return the next bytes, at most so many; none at the end of the last member."""
+        while True:
+            packed = self._packed or self._raw.read(_PACKED_BYTES) or b""
+            if self._member.eof:
+                # Members may follow each other, and zeros may fill up the last block.
+                self._packed = packed.lstrip(b"\0")
+                if not packed:
+                    return b""
+                if self._packed:
+                    self._member = zlib.decompressobj(_GZIP_WINDOW)
+                continue
+            if not packed:
+                raise EOFError("it ends before its end-of-stream marker")
+            data = self._member.decompress(packed, size)
+            self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if data:
+                return data
 
 
 class _Recoded(io.RawIOBase):

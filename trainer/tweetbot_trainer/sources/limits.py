@@ -7,7 +7,7 @@ from tweetbot_trainer.errors import TrainerError
 
 MAX_COMPRESSION_RATIO: Final = 200
 """Of a member of a zip, or of a gzip stream; text of posts reaches 20."""
-RATIO_SLACK_BYTES: Final = 128 * 1024
+RATIO_SLACK_BYTES: Final = 64 * 1024
 """So many bytes may come out of a gzip stream before its ratio counts."""
 MAX_STREAM_BYTES: Final = 64 * 1024**3
 """Bytes of one file, uncompressed."""

@@ -19,9 +19,11 @@ from tweetbot_trainer.sources.ytd import read_objects
 from tweetbot_trainer.sources.zips import PostZip, opened
 
 SHAPE: Final = "x-archive"
-POST_MEMBERS: Final = re.compile(r"(data/)?tweets?\.js|data/tweets?-part\d+\.js")
-_ACCOUNT_MEMBERS = re.compile(r"(data/)?account\.js")
-_NOTE_MEMBERS = re.compile(r"data/note-tweets?(-part\d+)?\.js")
+# Who unpacks the archive and packs it again often packs the folder around it too.
+_DATA = r"(?!\.\.?/)([^/\\]+/)?data/"
+POST_MEMBERS: Final = re.compile(rf"tweets?\.js|{_DATA}tweets?(-part\d+)?\.js")
+_ACCOUNT_MEMBERS = re.compile(rf"account\.js|{_DATA}account\.js")
+_NOTE_MEMBERS = re.compile(rf"{_DATA}note-tweets?(-part\d+)?\.js")
 
 
 class XArchive:
