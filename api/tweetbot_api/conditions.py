@@ -40,6 +40,7 @@ class Reason(StrEnum):
     POD_REFUSED = "PodRefused"
     POD_NOT_STARTED = "PodNotStarted"
     NO_HEARTBEAT = "NoHeartbeat"
+    UNCHANGED = "Unchanged"
     PURGING = "Purging"
     PURGED = "Purged"
     PURGE_SKIPPED = "PurgeSkipped"
@@ -124,6 +125,11 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "The pod runs, but its trainer has not been heard for long: it hangs, or cannot reach the operator.",
         "Allow the bot's namespace to reach port 8443 of the operator, then look at the pod's log. The run goes on, "
         "and its result is read from the pod in any case. To give the attempt up, delete its Job.",
+    ),
+    Reason.UNCHANGED: Explanation(
+        "The schedule started a run, but there are fewer new posts than `spec.schedule.minNewPosts`. No GPU was asked "
+        "for; the former model stays.",
+        "Nothing to do. To train all the same, change `spec.runID` or lower `minNewPosts`.",
     ),
     Reason.PURGING: Explanation(
         "The TweetBot is being deleted, and with it all that its runs have stored (`deletionPolicy: Delete`).",

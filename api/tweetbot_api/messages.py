@@ -33,6 +33,13 @@ class ProgressMessage(ApiModel):
     """How far it is, over the whole run."""
 
 
+class Unchanged(ApiModel):
+    """There is too little that the former model has not learned from."""
+
+    new_posts: int
+    """Kept posts that are not in the former dataset."""
+
+
 class Purged(ApiModel):
     """What a purge has deleted, counted by the store's own lists, which are empty now."""
 
@@ -59,6 +66,8 @@ class BotOutcome(ApiModel):
     """The model on the Hugging Face Hub, or why it is not there (train)."""
     samples: list[str] | None = None
     """Up to three posts by the bot (train)."""
+    unchanged: Unchanged | None = None
+    """Why a scheduled run needs no training (prepare)."""
     purged: Purged | None = None
     """What was deleted (purge)."""
     failure: Failure | None = None

@@ -72,6 +72,15 @@ class BotIdentity(ApiModel):
     """Try of the Job."""
 
 
+class FormerRun(ApiModel):
+    """The run whose model stays if there is too little new."""
+
+    uri: str
+    """Its `s3://` prefix."""
+    min_new_posts: int
+    """Kept posts that are not in its dataset, at least, for another training."""
+
+
 class RunConfig(ApiModel):
     """One bot's run, fully resolved: no default is left to the trainer."""
 
@@ -93,6 +102,8 @@ class RunConfig(ApiModel):
     """Where the results go."""
     wandb: WandbConfig = WandbConfig()
     """Where metrics are sent."""
+    former: FormerRun | None = None
+    """What a scheduled run is compared with; None trains in any case."""
     hugging_face: HuggingFaceTarget | None = None
     """Where the model is pushed to after it is stored."""
 

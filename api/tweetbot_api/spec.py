@@ -439,6 +439,17 @@ class Tracking(ApiModel):
     """Weights & Biases."""
 
 
+class Schedule(ApiModel):
+    """Training the bot again from time to time, if there is something new to learn."""
+
+    cron: Annotated[str, StringConstraints(min_length=9, max_length=100)]
+    """When, as five cron fields in UTC: `0 3 * * 1` is each Monday at 3. A time that passes while a run goes on, or
+    while the bot is suspended, is made up for once."""
+    min_new_posts: int = Field(default=1, ge=1, le=1_000_000)
+    """Kept posts that the last model has not learned from, at least; with fewer, the run ends after prepare with the
+    reason Unchanged, the former model stays, and no GPU is asked for."""
+
+
 class TweetBotSpec(ApiModel):
     """The bot that is wanted: whose posts, which base model, how to train, where to store it."""
 
@@ -465,6 +476,8 @@ class TweetBotSpec(ApiModel):
     suspend: bool = False
     """True stops the run: its pod is asked to save a checkpoint and ends, and nothing is made until it is false again;
     then the same run goes on. It counts neither as an attempt nor as a preemption."""
+    schedule: Schedule | None = None
+    """When the bot is trained again by itself. Without it, only when its spec changes."""
     max_attempts: int = Field(default=3, ge=1, le=20)
     """How often each Job of a run is tried before the run fails. Attempts that were stopped from outside (drained,
     preempted, evicted, deleted) do not count; the platform's settings limit those."""

@@ -54,6 +54,10 @@ class Run(ApiModel):
     """Derived from the object's uid, its spec and `spec.runID`."""
     number: int = 1
     """Counts the runs of this object."""
+    scheduled_time: Time | None = None
+    """When `spec.schedule` started it; part of its id."""
+    unchanged: Annotated[str, StringConstraints(max_length=300)] | None = None
+    """Why it ended after prepare with the former model, if it did."""
     job_kind: JobKind = "prepare"
     """The Job that the run is at."""
     attempt: int = 1

@@ -10,6 +10,8 @@ longest first, until all bots fit. Version 2 holds what decides, and is for the 
   prepared; SHA-256 of the stored posts
 `f<exit code> <reason> <message>`
   failed; `-` for no exit code, the message cut to what fits
+`u<new posts>`
+  unchanged since the former run; too few new posts to train again
 `n`
   nothing that the operator waits for
 
@@ -24,7 +26,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from tweetbot_api.messages import BotOutcome
+from tweetbot_api.messages import BotOutcome, Unchanged
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import TERMINATION_MESSAGE_LIMIT
 from tweetbot_api.status import Dataset, Evaluation, Failure
@@ -113,6 +115,8 @@ def _compact(outcome: BotOutcome, longest_message: int) -> str:
     if outcome.manifest_sha256:
         losses = (outcome.evaluation.loss, outcome.evaluation.base_loss) if outcome.evaluation else ()
         return " ".join([f"m{_pack(outcome.manifest_sha256)}", *(f"{loss:.4g}" for loss in losses if loss is not None)])
+    if unchanged := outcome.unchanged:
+        return f"u{unchanged.new_posts}"
     if dataset := outcome.dataset:
         return f"d{_pack(dataset.sha256)} {dataset.characters} {dataset.tokens}"
     return "n"
@@ -133,9 +137,11 @@ def _expand(text: str) -> BotOutcome:
         case "d":
             sha256, characters, tokens = rest.split(" ")
             return BotOutcome(dataset=Dataset(characters=int(characters), tokens=int(tokens), sha256=_unpack(sha256)))
+        case "u":
+            return BotOutcome(unchanged=Unchanged(new_posts=int(rest)))
         case "n":
             return BotOutcome()
-    raise ValueError(f"a bot's result begins with m, d, f or n, not with {kind!r}")
+    raise ValueError(f"a bot's result begins with m, d, u, f or n, not with {kind!r}")
 
 
 def _evaluation(losses: Sequence[float]) -> Evaluation | None:

@@ -56,7 +56,8 @@ class TweetBot(ApiModel):
         """The id of the run that this spec asks for.
 
         Only what shapes the model and where it is stored counts, and only where it differs from the defaults: neither
-        more attempts or memory, another Secret for the Hub nor a newer operator with new fields starts a run again.
+        more attempts or memory, another Secret for the Hub nor a newer operator with new fields starts a run again. A
+        run that the schedule started has its time in its id.
         """
         shaping = self.spec.model_dump(
             mode="json",
@@ -65,7 +66,9 @@ class TweetBot(ApiModel):
             include={"handles", "source", "base_model", "cleaning", "training", "generation", "output", "run_id"},
             exclude={"output": {"deletion_policy": True, "s3": {"checksums"}, "hugging_face": {"token_secret"}}},
         )
-        return digest(self.metadata.uid, json.dumps(_without_empty(shaping), sort_keys=True))
+        parts = [self.metadata.uid, json.dumps(_without_empty(shaping), sort_keys=True)]
+        scheduled = self.status.run.scheduled_time if self.status.run else None
+        return digest(*parts, *([scheduled.isoformat()] if scheduled else []))
 
     @property
     def recipe(self) -> Training:

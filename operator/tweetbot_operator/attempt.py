@@ -87,6 +87,11 @@ def advance(situation: Situation, run: Run) -> Plan:
             message = f"{outcome.hugging_face.url}: {outcome.hugging_face.failure}"
             events.append(Announcement(Reason.HUB_PUSH_FAILED, message, run.job_name, is_warning=True))
         return Plan(status=status.completed(bot, run, outcome, output, now), events=tuple(events))
+    if outcome.unchanged is not None:
+        wanted = bot.spec.schedule.min_new_posts if bot.spec.schedule else 1
+        message = f"{outcome.unchanged.new_posts} new posts, fewer than {wanted}; the former model stays"
+        event = Announcement(Reason.UNCHANGED, message, run.job_name)
+        return Plan(status=status.unchanged(bot, run, message, now), events=(event,))
     following = _next_attempt(situation, run, "train", 1, failed_attempts=0, retry_time=None)
     event = Announcement(
         Reason.TRAINING, f"the posts are prepared; the Job {following.job_name} trains", following.job_name

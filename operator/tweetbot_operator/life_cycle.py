@@ -30,7 +30,11 @@ TRANSITIONS: Final = (
     Transition((*_GOING_ON, "Suspended"), "Failed", "no attempt can mend it, or none is left"),
     Transition(_GOING_ON, "Suspended", "spec.suspend"),
     Transition(("Suspended",), "Pending", "resumed, but something has to be waited for"),
-    Transition((*_AT_WORK, "Suspended", *_ENDED), "Pending", "the spec asks for another run, or was mended"),
+    Transition(
+        (*_AT_WORK, "Suspended", *_ENDED),
+        "Pending",
+        "the spec or the schedule asks for another run, or the spec was mended",
+    ),
     Transition(("Failed",), "Succeeded", "back to the spec of a finished run, nothing else"),
     Transition((None, *_GOING_ON, "Suspended", *_ENDED), "Deleting", "deleted, with deletionPolicy Delete"),
 )

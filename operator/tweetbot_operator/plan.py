@@ -29,6 +29,7 @@ from tweetbot_operator.deletion import plan_deletion, plan_finalizer
 from tweetbot_operator.observed import Observed, ObservedJob
 from tweetbot_operator.policies.deadline import is_used_up, seconds_left
 from tweetbot_operator.policies.ending import is_failed_for_good, is_success
+from tweetbot_operator.policies.schedule import seconds_until_next_run
 from tweetbot_operator.policies.ttl import seconds_until_removal
 from tweetbot_operator.policies.useless import is_useless
 from tweetbot_operator.policies.validation import validate
@@ -52,7 +53,7 @@ def _plan_run(situation: Situation) -> Plan:
     if run is None or run.id != bot.run_id:
         return _start_run(situation)
     if run.completion_time is not None:
-        return _keep_ended(situation)
+        return _keep_ended(situation, run)
     if is_success(observed.outcome, run.job_kind):
         return advance(situation, run)
     if observed.job is None:
@@ -96,20 +97,32 @@ def _build_run(situation: Situation, jobs: list[ObservedJob]) -> Run:
     return Run(
         id=bot.run_id,
         number=former.number + 1 if former else 1,
+        scheduled_time=former.scheduled_time if former else None,
         attempt=attempt,
         job_name=names.job_name(bot.metadata.name, bot.run_id, "prepare", attempt),
         start_time=situation.now,
     )
 
 
-def _keep_ended(situation: Situation) -> Plan:
-    """Leave a run that has ended as it is; its Jobs go when their time is over."""
-    seconds = seconds_until_removal(situation.bot, situation.settings, situation.now)
+def _keep_ended(situation: Situation, run: Run) -> Plan:
+    """Leave a run that has ended as it is, until the schedule asks for another; its Jobs go when their time is over."""
+    bot, now = situation.bot, situation.now
+    next_run = seconds_until_next_run(bot, run, now)
+    if next_run == 0 and not validate(bot, situation.settings):
+        return _repeat_run(situation, run)
+    removal = seconds_until_removal(bot, situation.settings, now)
     has_jobs = any(not job.is_deleting for job in situation.observed.other_jobs)
-    return Plan(
-        status=status.ended(situation.bot, situation.now),
-        requeue_after=seconds if seconds and has_jobs else None,
-    )
+    times = [seconds for seconds in (next_run, removal if has_jobs else None) if seconds]
+    return Plan(status=status.ended(bot, now), requeue_after=min(times, default=None))
+
+
+def _repeat_run(situation: Situation, former: Run) -> Plan:
+    """Store another run of the same spec, told from the former one by its time."""
+    bot, now = situation.bot, situation.now
+    timed = bot.status.model_copy(update={"run": former.model_copy(update={"scheduled_time": now})})
+    run = _build_run(replace(situation, bot=bot.model_copy(update={"status": timed})), [])
+    event = Announcement(Reason.PENDING, f"the schedule starts run {run.number}", run.job_name)
+    return Plan(status=status.repeated(bot, run, now), events=(event,), requeue_after=0)
 
 
 def _find_useless_jobs(situation: Situation) -> tuple[ObservedJob, ...]:

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from tweetbot_api.names import run_prefix
-from tweetbot_api.runconfig import BotIdentity, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
+from tweetbot_api.names import OUTPUT_MANIFEST, run_prefix
+from tweetbot_api.runconfig import BotIdentity, FormerRun, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
 from tweetbot_api.spec import (
     BaseModelReference,
     HuggingFaceOutput,
@@ -71,6 +71,7 @@ def resolve_run(bot: TweetBot, settings: OperatorSettings) -> RunConfig:
         training=bot.recipe,
         generation=bot.spec.generation,
         output=locate_folder(bot, settings) if is_purge else locate_output(bot, settings),
+        former=_find_former(bot),
         wandb=WandbConfig() if is_purge else _build_wandb(resolved.wandb),
         hugging_face=None if is_purge else _build_hugging_face(resolved.hugging_face),
     )
@@ -96,6 +97,15 @@ def _locate(bot: TweetBot, settings: OperatorSettings, run_id: str) -> S3Locatio
         checksums=s3.checksums,
         encryption=s3.encryption,
     )
+
+
+def _find_former(bot: TweetBot) -> FormerRun | None:
+    """Return what a scheduled run is compared with: the run of the model that stands in status."""
+    run, outputs, schedule = bot.status.run, bot.status.outputs, bot.spec.schedule
+    if run is None or run.scheduled_time is None or run.job_kind != "prepare" or not (outputs and schedule):
+        return None
+    uri = outputs.manifest_uri.removesuffix(f"/{OUTPUT_MANIFEST}")
+    return FormerRun(uri=uri, min_new_posts=schedule.min_new_posts)
 
 
 def _build_wandb(wandb: WandbTracking) -> WandbConfig:

@@ -50,6 +50,19 @@ def started(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:
     return working(bot, "Pending", verdict, now, run=run, **dict.fromkeys(_RESULTS))
 
 
+def repeated(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:
+    """Return the status of a run that the schedule starts: the former results stay until there are others."""
+    verdict = Verdict(Reason.PENDING, f"run {run.number} is started by the schedule")
+    return working(bot, "Pending", verdict, now, run=run, failure=None, progress=None, stage=None)
+
+
+def unchanged(bot: Bot, run: Run, message: str, now: datetime) -> TweetBotStatus:
+    """Return the status of a run that ended with the former model."""
+    ended_run = run.model_copy(update={"completion_time": now, "unchanged": message})
+    changes = {"run": ended_run, "failure": None, "stage": None}
+    return _status(bot, "Succeeded", _COMPLETE, Verdict(Reason.UNCHANGED, message), now, changes)
+
+
 def working(bot: Bot, phase: Phase, verdict: Verdict, now: datetime, **changes: Any) -> TweetBotStatus:
     """Return the status of a run that goes on."""
     return _status(bot, phase, _WORKING, verdict, now, changes)
@@ -93,6 +106,9 @@ def failed(bot: Bot, run: Run, failure: Failure, now: datetime) -> TweetBotStatu
 def ended(bot: Bot, now: datetime) -> TweetBotStatus:
     """Return the status of a run that has ended: the same as ever, whatever the bot was edited to be meanwhile."""
     failure = bot.status.failure
+    run = bot.status.run
+    if run and run.unchanged:
+        return _status(bot, "Succeeded", _COMPLETE, Verdict(Reason.UNCHANGED, run.unchanged), now, {})
     if failure is None:
         return _status(bot, "Succeeded", _COMPLETE, _STORED, now, {})
     return _status(bot, "Failed", _FAILED, Verdict(known_reason(failure), failure.message), now, {})

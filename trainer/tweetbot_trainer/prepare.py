@@ -30,6 +30,7 @@ from tweetbot_trainer.dataset import (
 )
 from tweetbot_trainer.hub import is_push_due, read_push
 from tweetbot_trainer.lineage import start_preparation, track_preparation
+from tweetbot_trainer.news import compare_with_former
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.raw_posts import RawPosts
@@ -59,6 +60,8 @@ def prepare(config: RunConfig, store: Store, reporter: Reporter, tracker: Tracke
     raw_posts = {handle: RawPosts(work_dir / "raw" / f"{handle}.jsonl") for handle in config.handles}
     display_names = _fetch(config, raw_posts, store, reporter, work_dir)
     cleaned = _clean(config, raw_posts, display_names, reporter, work_dir)
+    if unchanged := compare_with_former(config, _by_handle(cleaned)):
+        return unchanged
     info = _store_dataset(config, cleaned, tokenizer, store, tracker.url, work_dir)
     track_preparation(config, work_dir / "raw", _learned(config, _by_handle(cleaned)), tracker, work_dir)
     tracker.finish()

@@ -22,7 +22,8 @@ def is_success(outcome: BotOutcome | None, kind: JobKind) -> bool:
     """Tell whether the outcome proves that the Job did its work: a stored manifest, or for prepare a dataset."""
     if outcome is None or outcome.failure is not None:
         return False
-    return outcome.manifest_sha256 is not None or (kind == "prepare" and outcome.dataset is not None)
+    is_prepared = outcome.dataset is not None or outcome.unchanged is not None
+    return outcome.manifest_sha256 is not None or (kind == "prepare" and is_prepared)
 
 
 def explain_failure(observed: Observed) -> Failure:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.types import TweetBot
+from tweetbot_operator.policies.schedule import is_cron
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.resolve import Resolved, resolve
 from tweetbot_operator.settings import OperatorSettings
@@ -65,5 +66,19 @@ def _check_wandb(_: TweetBot, resolved: Resolved) -> str | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (_check_source, _check_base_model, _check_bucket, _check_prefix, _check_wandb)
+def _check_schedule(bot: TweetBot, _: Resolved) -> str | None:
+    schedule = bot.spec.schedule
+    if schedule is None or is_cron(schedule.cron):
+        return None
+    return f"spec.schedule.cron: {schedule.cron!r} is not five cron fields; write for example '0 3 * * 1'"
+
+
+CHECKS: tuple[Check, ...] = (
+    _check_source,
+    _check_base_model,
+    _check_bucket,
+    _check_prefix,
+    _check_wandb,
+    _check_schedule,
+)
 """In the order in which they are reported."""
