@@ -48,6 +48,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run the operator until it is told to stop."""
     parser = argparse.ArgumentParser(prog="tweetbot-operator", description="Trains the TweetBots of a cluster.")
     parser.add_argument("--settings", type=Path, required=True, metavar="FILE", help="the platform team's YAML file")
+    parser.add_argument(
+        "--identity",
+        default=socket.gethostname(),
+        metavar="NAME",
+        # The pod's name: a container that is started again in its pod has the place of the one that died.
+        help="name of this replica on the Lease; the host's name without it",
+    )
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING"), help="least level logged")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=arguments.log_level, format=_LOG_FORMAT)
@@ -61,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     status = 0
     try:
-        asyncio.run(run(settings, certificate))
+        asyncio.run(run(settings, certificate, arguments.identity))
     except* LostLeaseError as lost:
         # Whoever starts it again gets a standby with an empty memory.
         logger.error("stopped acting reason=%s", lost.exceptions[0])
@@ -69,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-async def run(settings: OperatorSettings, certificate: Certificate) -> None:
+async def run(settings: OperatorSettings, certificate: Certificate, identity: str) -> None:
     """Stand by until the Lease is ours; then serve, work and watch until told to stop."""
     threads = settings.workers + _THREADS_FOR_SERVER
     loop = asyncio.get_running_loop()
@@ -83,8 +90,6 @@ async def run(settings: OperatorSettings, certificate: Certificate) -> None:
             await _act(settings, certificate, cluster, metrics, trouble)
             return
         key = Key(settings.lease.namespace, settings.lease.name)
-        # The pod's name: a container that is started again in its pod has the place of the one that died.
-        identity = socket.gethostname()
         lease = Lease(cluster, key, identity, clock=_now, uptime=time.monotonic)
         cluster.fence(lease.may_act)
         logger.info("standing by identity=%s", identity)

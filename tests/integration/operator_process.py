@@ -22,25 +22,26 @@ START = "import sys; from tweetbot_operator.main import main; sys.exit(main())"
 
 
 class OperatorProcess:
-    def __init__(self, folder: Path, kubeconfig: Path, settings: Path) -> None:
+    def __init__(self, folder: Path, kubeconfig: Path, settings: Path, identity: str = "operator") -> None:
         self._folder = folder
         self._kubeconfig = kubeconfig
         self._settings_path = settings
+        self._identity = identity
         self._process: subprocess.Popen[bytes] | None = None
         self.settings: OperatorSettings = load_settings(settings)
 
-    def start(self) -> None:
-        """Start it and wait until it acts and watches."""
+    def start(self, *, acts: bool = True) -> None:
+        """Start it and wait until it acts and watches, or stands by."""
         path = os.pathsep.join(str(ROOT / part) for part in ("api", "operator"))
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "KUBECONFIG": str(self._kubeconfig)}
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", START, "--settings", str(self._settings_path)],
+                [sys.executable, "-c", START, "--settings", str(self._settings_path), "--identity", self._identity],
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(self._is_healthy)
+        wait_for(self.acts if acts else self._is_healthy)
 
     def stop(self) -> int:
         """End it politely; return its exit status."""
@@ -76,11 +77,15 @@ class OperatorProcess:
     def _log_path(self) -> Path:
         return self._folder / "operator.log"
 
+    def acts(self) -> bool:
+        """Tell whether it holds the Lease and watches."""
+        return self._is_healthy() and "tweetbot_bots{" in self.get("/metrics") and self._is_healthy()
+
     def _is_healthy(self) -> bool:
         assert self._process
         assert self._process.poll() is None, self.log
         try:
-            return self.get("/healthz") == "ok" and "tweetbot_bots{" in self.get("/metrics")
+            return self.get("/healthz") == "ok"
         except OSError:
             return False
 

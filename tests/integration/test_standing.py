@@ -1,0 +1,91 @@
+"""Replicas, takeover, and an upgrade with bots at work."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.control_plane import ControlPlane
+from tests.integration.api import Api, wait_for
+from tests.integration.operator_process import OperatorProcess, write_settings
+from tests.unit.operator.factories import make_outcome
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def replicas(control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path) -> list[OperatorProcess]:
+    """Two replicas of one operator for one namespace, not started yet."""
+    user = f"operator-of-{namespace}"
+    api.allow(user, NAMESPACED, namespace)
+    api.allow(user, CLUSTER_WIDE)
+    api.allow(f"{user}-own", OWN_NAMESPACE, "default", user)
+    kubeconfig = tmp_path / "kubeconfig"
+    control_plane.client(user, user).write_kubeconfig(kubeconfig)
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / f"replica-{number}"
+        folder.mkdir()
+        path = write_settings(folder, control_plane.authority, [namespace])
+        settings = yaml.safe_load(path.read_text())
+        settings["lease"]["name"] = f"operator-of-{namespace}"
+        path.write_text(yaml.safe_dump(settings))
+        found.append(OperatorProcess(folder, kubeconfig, path, identity=f"replica-{number}"))
+    return found
+
+
+def holder(api: Api, namespace: str) -> str:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/default/leases/operator-of-{namespace}"
+    return str(api.call("GET", path)["spec"]["holderIdentity"])
+
+
+def test_a_standby_takes_over_from_one_that_ends_and_from_one_that_dies(
+    api: Api, namespace: str, replicas: list[OperatorProcess]
+) -> None:
+    one, two = replicas
+    one.start()
+    two.start(acts=False)
+    assert "tweetbot_bots{" not in two.get("/metrics")
+    api.create_bot(namespace)
+    status = api.wait_for_status(namespace, lambda status: (status.get("run") or {}).get("jobUID"))
+    job = status["run"]["jobName"]
+
+    assert one.stop() == 0
+    wait_for(two.acts)
+    assert holder(api, namespace) == "replica-2"
+    api.end_pod(api.wait_for_pod(namespace, job), make_outcome("prepare"))
+    api.wait_for_status(namespace, lambda status: status["run"]["jobKind"] == "train" and status["run"].get("jobUID"))
+
+    one.start(acts=False)
+    two.kill()
+    wait_for(one.acts, 60)
+    assert holder(api, namespace) == "replica-1"
+    assert len(api.list(namespace, "jobs")) == 2, "nothing was made twice"
+    assert one.stop() == 0
+
+
+def test_a_newer_operator_restarts_no_job_and_writes_nothing(
+    control_plane: ControlPlane, api: Api, namespace: str, replicas: list[OperatorProcess]
+) -> None:
+    """The Job is made to look like one of an older operator: another version, no record of the run, other rules."""
+    one, two = replicas
+    one.start()
+    api.create_bot(namespace)
+    api.wait_for_status(namespace, lambda status: (status.get("run") or {}).get("jobUID"))
+    (job,) = api.list(namespace, "jobs")
+    one.stop()
+    annotations = {"tweetbot.dev/operator-version": "0.0.1", "tweetbot.dev/runs": None}
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{job['metadata']['name']}"
+    api.call("PATCH", path, {"metadata": {"annotations": annotations}}, "application/merge-patch+json")
+    before = api.bot(namespace)
+
+    two.start()
+    wait_for(lambda: f'tweetbot_bots{{phase="{before["status"]["phase"]}"}} 1.0' in two.get("/metrics"))
+
+    assert api.bot(namespace)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    (after,) = api.list(namespace, "jobs")
+    assert after["metadata"]["uid"] == job["metadata"]["uid"]
+    api.end_pod(api.wait_for_pod(namespace, job["metadata"]["name"]), make_outcome("prepare"))
+    api.wait_for_status(namespace, lambda status: status["run"]["jobKind"] == "train")
+    assert two.stop() == 0
