@@ -36,16 +36,16 @@ class ProgressMessage(ApiModel):
 class Unchanged(ApiModel):
     """There is too little that the former model has not learned from."""
 
-    new_posts: int
+    new_posts: int = Field(ge=0, le=10**9)
     """Kept posts that are not in the former dataset."""
 
 
 class Purged(ApiModel):
     """What a purge has deleted, counted by the store's own lists, which are empty now."""
 
-    versions: int
+    versions: int = Field(ge=0)
     """Versions of objects and delete markers; without versioning, objects."""
-    uploads: int
+    uploads: int = Field(ge=0)
     """Unfinished multipart uploads."""
 
 
