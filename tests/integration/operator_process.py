@@ -50,8 +50,9 @@ class OperatorProcess:
         return self._process.wait(20)
 
     def kill(self) -> None:
-        """End it in the middle of whatever it does."""
-        assert self._process
+        """End it in the middle of whatever it does; nothing happens if it has ended or was never started."""
+        if self._process is None or self._process.poll() is not None:
+            return
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(20)
 
