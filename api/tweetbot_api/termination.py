@@ -61,6 +61,7 @@ _MESSAGES_IN_TURN: Final = (240, 120, 60, 30, 15, 0)
 """Characters to keep of each failure's message in the compact form."""
 _LONGEST_REASON: Final = 40
 _LARGEST_LOSS: Final = 100.0
+_LEAST_LOSS: Final = 1e-4
 _HASH_BYTES: Final = 32
 
 
@@ -114,12 +115,19 @@ def _compact(outcome: BotOutcome, longest_message: int) -> str:
         return f"f{code} {failure.reason[:_LONGEST_REASON]} {failure.message[:longest_message]}".rstrip(" ")
     if outcome.manifest_sha256:
         losses = (outcome.evaluation.loss, outcome.evaluation.base_loss) if outcome.evaluation else ()
-        return " ".join([f"m{_pack(outcome.manifest_sha256)}", *(f"{loss:.4g}" for loss in losses if loss is not None)])
+        return " ".join(
+            [f"m{_pack(outcome.manifest_sha256)}", *(_write_loss(loss) for loss in losses if loss is not None)]
+        )
     if unchanged := outcome.unchanged:
         return f"u{unchanged.new_posts}"
     if dataset := outcome.dataset:
         return f"d{_pack(dataset.sha256)} {dataset.characters} {dataset.tokens}"
     return "n"
+
+
+def _write_loss(loss: float) -> str:
+    """Return the loss to four digits; one that is as good as nothing is nothing, for its exponent would take room."""
+    return f"{loss:.4g}" if loss >= _LEAST_LOSS else "0"
 
 
 def _expand(text: str) -> BotOutcome:

@@ -15,7 +15,7 @@ BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "secret as text": ({"defaults": {"s3": {"credentialsSecret": "s3"}}}, "at '/defaults/s3/credentialsSecret'"),
     "secret without name": ({"defaults": {"s3": {"credentialsSecret": {}}}}, "missing property 'name'"),
     "unknown W&B mode": ({"defaults": {"wandb": {"mode": "on"}}}, "at '/defaults/wandb/mode'"),
-    "two GPUs": ({"defaults": {"train": {"gpus": 2}}}, "at '/defaults/train/gpus'"),
+    "more GPUs than a node has": ({"defaults": {"train": {"gpus": 17}}}, "at '/defaults/train/gpus'"),
     "GPUs as text": ({"defaults": {"train": {"gpus": "one"}}}, "at '/defaults/train/gpus'"),
     "memory in gigabytes": ({"defaults": {"train": {"memory": "16GB"}}}, "at '/defaults/train/memory'"),
     "misspelt taint effect": (

@@ -27,7 +27,7 @@ REFUSED = {
     "lengths the wrong way round": ({"generation": {"minLength": 50, "maxLength": 20}}, "minLength must not be larger"),
     "a learning rate of zero": ({"training": {"learningRate": 0}}, "spec.training.learningRate"),
     "no epochs": ({"training": {"epochs": 0}}, "spec.training.epochs"),
-    "two GPUs": ({"resources": {"gpus": 2}}, "spec.resources.gpus"),
+    "more GPUs than a node has": ({"resources": {"gpus": 17}}, "spec.resources.gpus"),
     "an unknown field": ({"learningRate": 1}, "unknown field"),
 }
 

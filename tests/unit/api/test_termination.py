@@ -60,7 +60,7 @@ def check_what_decides(sent: BotOutcome, received: BotOutcome) -> None:
         assert received.manifest_sha256 == sent.manifest_sha256
         if sent.evaluation:
             assert received.evaluation
-            assert math.isclose(received.evaluation.loss, sent.evaluation.loss, rel_tol=1e-3)
+            assert math.isclose(received.evaluation.loss, sent.evaluation.loss, rel_tol=1e-3, abs_tol=1e-4)
     elif sent.dataset:
         assert received.dataset == sent.dataset.model_copy(update={"warning": received.dataset.warning})
 
@@ -91,6 +91,13 @@ def test_the_largest_batch_always_fits(batch: list[BotOutcome]) -> None:
     assert received is not None
     for before, after in zip(batch, received, strict=True):
         check_what_decides(before, after)
+
+
+def test_losses_of_almost_nothing_leave_room_for_the_whole_batch() -> None:
+    evaluation = Evaluation(loss=1.2345e-300, perplexity=1, base_loss=1.2345e-300)
+    batch = [BotOutcome(manifest_sha256="0" * 64, evaluation=evaluation)] * LARGEST_BATCH
+
+    assert len(encode_termination(batch).encode()) <= TERMINATION_MESSAGE_LIMIT
 
 
 def test_samples_are_given_up_first_then_addresses() -> None:
