@@ -33,6 +33,9 @@ INTERRUPT_SECONDS: Final = 8.0
 _KILL_SECONDS = 5.0
 _NOT_FOR_THE_TRACKER = frozenset({ENV_S3_ACCESS_KEY, ENV_S3_SECRET_KEY, ENV_HF_TOKEN})
 
+_unreachable: set[str | None] = set()
+"""Servers that did not open a run of this Job: the bots after it are recorded offline at once."""
+
 Message = dict[str, Any]
 
 
@@ -76,7 +79,7 @@ class WandbTracker:
             "start",
             project=self._config.project,
             entity=self._config.entity,
-            mode=self._config.mode,
+            mode="offline" if self._config.base_url in _unreachable else self._config.mode,
             id=self._run_key,
             name=run_name,
             job_type=job_type,
@@ -214,6 +217,8 @@ class WandbTracker:
                 self._url = event["url"]
                 self._is_open.set()
             case "failed":
+                if event["call"] == "start":
+                    _unreachable.add(self._config.base_url)
                 logger.warning("tracking failed, going on call=%s error=%s", event["call"], event["error"])
             case "sent":
                 self._is_sent.set()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.factories import make_bot_identity, make_run_config
 from tweetbot_api.runconfig import WandbConfig
+from tweetbot_trainer import wandb_tracker
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.tracking import NullTracker, open_tracker, tracked_config
 from tweetbot_trainer.wandb_process import Client
@@ -86,6 +87,21 @@ def test_a_client_that_cannot_be_started_is_only_missed(tmp_path, caplog, monkey
     tracker.finish()
     assert tracker.url is None
     assert "no more processes" in caplog.text
+
+
+def test_a_server_that_did_not_open_one_run_is_not_waited_for_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(wandb_tracker, "_unreachable", set())
+    monkeypatch.setattr(
+        wandb_tracker.WandbTracker, "_spawn", lambda _: subprocess.Popen(["true"], stdin=-1, stdout=-1, text=True)
+    )
+    modes = []
+    for _ in range(2):
+        tracker = make_tracker(tmp_path)
+        monkeypatch.setattr(tracker, "_send", lambda call, **arguments: modes.append(arguments["mode"]))
+        tracker.start("@me-train", "train", {})
+        tracker._take({"event": "failed", "call": "start", "error": "no network"})
+        tracker.finish()
+    assert modes == ["online", "offline"]
 
 
 def test_the_whole_run_is_recorded_with_the_keys_of_huggingtweets():
