@@ -150,8 +150,8 @@ def play_back(monkeypatch: pytest.MonkeyPatch, model: Path, files: dict[str, byt
         return {key: work_dir / key for key in files}
 
     monkeypatch.setattr(pipeline, "load_language_model", lambda *_: language_model)
-    monkeypatch.setattr(pipeline, "train", lambda *_: None)
-    monkeypatch.setattr(pipeline, "held_out_loss", lambda *_: 3.0)
+    monkeypatch.setattr(pipeline, "train", lambda *_, **__: None)
+    monkeypatch.setattr(pipeline, "held_out_loss", lambda *_, **__: 3.0)
     monkeypatch.setattr(pipeline, "add_writing", lambda evaluation, *_: evaluation)
     monkeypatch.setattr(pipeline, "write_posts", lambda *_: ["My dream is"])
     monkeypatch.setattr(pipeline, "write_samples", lambda *_: [Sample(prompt="My dream is", posts=["My dream is"])])

@@ -25,7 +25,7 @@ trained = st.builds(
     BotOutcome,
     manifest_sha256=hashes,
     evaluation=st.builds(Evaluation, loss=losses, perplexity=losses, base_loss=losses),
-    samples=st.lists(st.text(min_size=600, max_size=600), min_size=3, max_size=3),
+    samples=st.just(["a long post" * 50] * 3),
 )
 prepared = st.builds(
     BotOutcome,
@@ -36,9 +36,9 @@ failed = st.builds(
     failure=st.builds(
         Failure,
         reason=st.sampled_from(list(Reason)),
-        message=st.text(max_size=1024),
+        message=st.text(max_size=50).map(lambda text: text * 20),
         exit_code=st.sampled_from([64, 65, 66, 69, 143, 170, 171, 172]),
-        log_tail=st.text(min_size=100, max_size=2048),
+        log_tail=st.just("a line\n" * 200),
     ),
 )
 batches = st.builds(
