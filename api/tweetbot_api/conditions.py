@@ -59,6 +59,21 @@ class Reason(StrEnum):
     SOURCE_EMPTY = "SourceEmpty"
     IDS_WITHOUT_TEXT = "IdsWithoutText"
     HANDLE_MISMATCH = "HandleMismatch"
+    HANDLE_NOT_FOUND = "HandleNotFound"
+    HANDLE_PROTECTED = "HandleProtected"
+    HANDLE_SUSPENDED = "HandleSuspended"
+    HANDLE_RENAMED = "HandleRenamed"
+    # The source on the network
+    SOURCE_UNAUTHORIZED = "SourceUnauthorized"
+    SOURCE_NOT_ENROLLED = "SourceNotEnrolled"
+    SOURCE_FORBIDDEN = "SourceForbidden"
+    SOURCE_CREDIT_EXHAUSTED = "SourceCreditExhausted"
+    SOURCE_BUDGET_SPENT = "SourceBudgetSpent"
+    SOURCE_ADDRESS_REFUSED = "SourceAddressRefused"
+    SOURCE_ANSWER_UNUSABLE = "SourceAnswerUnusable"
+    SOURCE_RATE_LIMITED = "SourceRateLimited"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    # What came of it, and where it goes
     TOO_LITTLE_TEXT = "TooLittleText"
     STORAGE_ACCESS_DENIED = "StorageAccessDenied"
     BUCKET_NOT_FOUND = "BucketNotFound"
@@ -205,6 +220,77 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "The archive, or every post of the file, belongs to another account than the handle asked for.",
         "Correct `spec.handles` or the file's address.",
         ExitCode.HANDLE_MISSING,
+    ),
+    Reason.HANDLE_NOT_FOUND: Explanation(
+        "The source knows no account of that name: it was never there, was deleted, or was renamed.",
+        "Correct `spec.handles`; look at the account's page for its present name.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.HANDLE_PROTECTED: Explanation(
+        "The account's posts are not public, or not to the credentials given.",
+        "Ask the account's owner for the archive and use `spec.source.archive`.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.HANDLE_SUSPENDED: Explanation(
+        "The source has suspended, deactivated or taken down the account.",
+        "Choose another handle; the owner can still give the archive.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.HANDLE_RENAMED: Explanation(
+        "The account that had this handle has another one now; the message names it.",
+        "Write the new name in `spec.handles`.",
+        ExitCode.HANDLE_MISSING,
+    ),
+    Reason.SOURCE_UNAUTHORIZED: Explanation(
+        "The source does not know the credentials (HTTP 401), or there are none.",
+        "Put a valid token under the key `X_BEARER_TOKEN` into the Secret that `spec.source.x.credentialsSecret` "
+        "names, and change `spec.runID`.",
+        ExitCode.SOURCE_REFUSED,
+    ),
+    Reason.SOURCE_NOT_ENROLLED: Explanation(
+        "X knows the token, but its app belongs to no project with access to this API (HTTP 403 "
+        "`client-not-enrolled`).",
+        "Attach the app to a project in X's developer console, make a new bearer token there, and change `spec.runID`.",
+        ExitCode.SOURCE_REFUSED,
+    ),
+    Reason.SOURCE_FORBIDDEN: Explanation(
+        "The source refuses to answer these credentials, or anybody without an account (HTTP 403).",
+        "Read the message; use the owner's archive if the source lets nobody else read.",
+        ExitCode.SOURCE_REFUSED,
+    ),
+    Reason.SOURCE_CREDIT_EXHAUSTED: Explanation(
+        "The developer account has no credit left, or its spending or usage limit is reached.",
+        "Buy credit in X's developer console or raise the limit there, then change `spec.runID`; what was bought so "
+        "far is kept and not bought again.",
+        ExitCode.SOURCE_REFUSED,
+    ),
+    Reason.SOURCE_BUDGET_SPENT: Explanation(
+        "`spec.source.x.maxPosts` or `maxCostUSD` leaves nothing that could be asked for, and no posts are kept from "
+        "earlier runs.",
+        "Raise them: a look-up of the account and a page of 5 posts must be affordable.",
+        ExitCode.SOURCE_REFUSED,
+    ),
+    Reason.SOURCE_ADDRESS_REFUSED: Explanation(
+        "A source may only be read over TLS at public addresses; the server named, or one that it points to, is "
+        "elsewhere.",
+        "Correct the instance or handle; for a server of your own ask the platform team to add it to "
+        "`sources.trustedServers`.",
+        ExitCode.BAD_SPEC,
+    ),
+    Reason.SOURCE_ANSWER_UNUSABLE: Explanation(
+        "What answers is not what the source says: no JSON, not its fields, without end, or pages in a circle.",
+        "Check that `spec.source` names the right kind of server; the message says what was wrong.",
+        ExitCode.SOURCE_REFUSED,
+    ),
+    Reason.SOURCE_RATE_LIMITED: Explanation(
+        "The source kept refusing for too many requests although its pauses were kept.",
+        "Nothing at first: it is tried again. If it stays, use fewer bots at a time with these credentials.",
+        ExitCode.TRANSIENT,
+    ),
+    Reason.SOURCE_UNAVAILABLE: Explanation(
+        "The source or the network did not answer in time, or answered with a server error.",
+        "Nothing at first: it is tried again. If it stays, look at the source's status page.",
+        ExitCode.TRANSIENT,
     ),
     Reason.TOO_LITTLE_TEXT: Explanation(
         "Fewer than 6,000 characters are left after cleaning; a model would only learn them by heart.",

@@ -52,6 +52,7 @@ ENV_S3_ACCESS_KEY: Final = "AWS_ACCESS_KEY_ID"
 ENV_S3_SECRET_KEY: Final = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a variable's name
 ENV_WANDB_API_KEY: Final = "WANDB_API_KEY"
 ENV_HF_TOKEN: Final = "HF_TOKEN"  # noqa: S105 - a variable's name
+ENV_X_BEARER_TOKEN: Final = "X_BEARER_TOKEN"  # noqa: S105 - a variable's name
 
 # Environment of the train pod, in torchrun's own names (its flags, prefixed with PET_)
 ENV_PROCESSES: Final = "PET_NPROC_PER_NODE"
@@ -87,6 +88,9 @@ WANDB_DIR: Final = "wandb"
 HUB_PUSH: Final = "huggingface.json"
 OUTPUT_MANIFEST: Final = "manifest.json"
 
+RAW_DIR: Final = "_raw"
+"""Beside the bots of a namespace: answers that were paid for, kept for all its bots. No bot's name begins so."""
+
 END_OF_TEXT: Final = "<|endoftext|>"
 """Separator of posts in huggingtweets' training text, whatever the base model's own token is."""
 
@@ -96,6 +100,11 @@ _NAME_IN_JOB = 40
 def run_prefix(prefix: str, namespace: str, name: str, run_id: str) -> str:
     """Return the key prefix of one run in the bucket, without slashes at its ends."""
     return "/".join(part for part in (prefix.strip("/"), namespace, name, run_id) if part)
+
+
+def raw_prefix(prefix: str, namespace: str) -> str:
+    """Return the key prefix below which a namespace keeps what its bots' sources were paid for."""
+    return "/".join(part for part in (prefix.strip("/"), namespace, RAW_DIR) if part)
 
 
 def job_name(bot: str, run_id: str, kind: JobKind, attempt: int) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
+from tweetbot_api.source_access import SourceAccess
 from tweetbot_api.spec import BaseModelReference, Cleaning, Generation, S3Encryption, Source, Training
 
 
@@ -90,6 +91,10 @@ class RunConfig(ApiModel):
     """Accounts, lower case, without `@`, no duplicates, in the order of the spec."""
     source: Source
     """Where the posts come from."""
+    access: SourceAccess = SourceAccess()
+    """How sources on the network are reached."""
+    raw_uri: str | None = Field(default=None, alias="rawURI")
+    """Where answers that cost money are kept for all bots of the namespace, an `s3://` or `file://` prefix."""
     base_model: BaseModelReference
     """The pretrained model."""
     cleaning: Cleaning = Cleaning()

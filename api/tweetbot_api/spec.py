@@ -4,6 +4,7 @@ The docstring under a field becomes its description in `kubectl explain`. Defaul
 W&B, base model, resources) are absent here: the operator's settings fill them in and they never land in the spec.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
@@ -30,7 +31,12 @@ Quantity = Annotated[
 ]
 """A Kubernetes quantity such as `500m`, `2` or `16Gi`."""
 
-Handle = Annotated[str, StringConstraints(pattern=r"^@?[A-Za-z0-9_]{1,15}$", max_length=16)]
+Handle = Annotated[
+    str, StringConstraints(pattern=r"^@?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$", min_length=1, max_length=129)
+]
+_X_HANDLE = r"^@?[A-Za-z0-9_]{1,15}$"
+_BLUESKY_HANDLE = r"^@?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
+_INSTANCE = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?(:[0-9]{1,5})?$"
 SecretName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
 ]
@@ -49,8 +55,14 @@ DeepSpeedConfig = Annotated[
     WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True, "maxProperties": 64}),
 ]
 
-ONE_SOURCE = "give exactly one source: archive or files"
-_SOURCES = ("archive", "files")
+_SOURCES = ("archive", "files", "x", "bluesky", "mastodon")
+ONE_SOURCE = "give exactly one source: archive, files, x, bluesky or mastodon"
+ACCEPT_TERMS = (
+    "X's developer terms restrict training on what its API gives (docs/sources.md#terms-of-x): read them, and set "
+    "termsAccepted: true if your use is allowed; the owner's own archive, Bluesky and Mastodon need no such consent"
+)
+HANDLES_OF_X = "handles on X have 1 to 15 letters, digits or underscores; correct the handle, or choose its own source"
+HANDLES_OF_BLUESKY = "handles on Bluesky are whole domain names; write alice.bsky.social, not alice"
 LENGTHS_IN_ORDER = "minLength must not be larger than maxLength"
 LORA_NEEDS_METHOD = "lora is for method lora only: set method to lora, or leave lora out"
 STOPPING_NEEDS_HELD_OUT = "earlyStopping compares held-out losses: set evalFraction above 0, or leave earlyStopping out"
@@ -125,6 +137,43 @@ class FilesSource(ApiModel):
     """The columns to read. Without it, the shape is detected (`docs/sources.md` lists the known ones)."""
 
 
+class XSource(ApiModel):
+    """The posts of an account by X's API, which charges for each post that it gives (docs/sources.md)."""
+
+    credentials_secret: SecretReference
+    """Secret with the key `X_BEARER_TOKEN`, an app-only bearer token of a developer account with credit. Only the
+    prepare pod gets it. The command line takes the variable `X_BEARER_TOKEN`."""
+    terms_accepted: bool = False
+    """That X's developer terms allow this use; nothing is fetched without. They forbid to train "foundation or frontier
+    models": whether a small model of a person's posts is one is for you to find out."""
+    max_posts: int = Field(default=3200, ge=5, le=3200)
+    """Most posts of each handle that a run buys, reposts included, newest first. X gives the newest 3,200. What an
+    earlier run has bought is used as well and costs nothing."""
+    max_cost_usd: Annotated[float, Field(gt=0, le=10_000)] | None = Field(default=None, alias="maxCostUSD")
+    """Most US dollars that a run spends on all its handles, over all attempts, by the prices in the operator's
+    settings ($0.005 a post, $0.010 a look-up of an account). A run that reaches it goes on with the posts it has.
+    Without it, only maxPosts limits the cost: $16.01 a handle at most."""
+
+    model_config = cel_rules(("self.termsAccepted", ACCEPT_TERMS))
+
+    @model_validator(mode="after")
+    def _accepts_the_terms(self) -> Self:
+        if not self.terms_accepted:
+            raise ValueError(ACCEPT_TERMS)
+        return self
+
+
+class BlueskySource(ApiModel):
+    """The posts of an account on Bluesky, read from the account's own server; free, and without an account of ours."""
+
+
+class MastodonSource(ApiModel):
+    """The public posts of an account on a Mastodon server (or one with the same API); free."""
+
+    instance: Annotated[str, StringConstraints(pattern=_INSTANCE, max_length=253)]
+    """Host name of the account's own server: for `@ada@fosstodon.org`, `fosstodon.org` here and `ada` as the handle."""
+
+
 class Source(ApiModel):
     """Where the posts come from: exactly one of the fields."""
 
@@ -134,6 +183,12 @@ class Source(ApiModel):
     files: FilesSource | None = None
     """Files of posts as tools leave them (twarc, snscrape, academictwitteR, well-known datasets), CSV, JSON lines or
     Parquet with a column of texts, or plain text with one post per line."""
+    x: XSource | None = None
+    """X's API (version 2). It charges for each post; the owner's archive is free and whole."""
+    bluesky: BlueskySource | None = None
+    """Bluesky; the handles are whole domain names. Write `bluesky: {}`."""
+    mastodon: MastodonSource | None = None
+    """A Mastodon server."""
 
     model_config = cel_rules(
         (f"[{', '.join(f'has(self.{name})' for name in _SOURCES)}].filter(given, given).size() == 1", ONE_SOURCE),
@@ -454,7 +509,8 @@ class TweetBotSpec(ApiModel):
     """The bot that is wanted: whose posts, which base model, how to train, where to store it."""
 
     handles: list[Handle] = Field(min_length=1, max_length=3)
-    """One to three accounts, with or without `@`. Several make a "cyborg" that learns equally from each."""
+    """One to three accounts, with or without `@`, as their source names them: `jack` on X, `alice.bsky.social` on
+    Bluesky, `ada` on a Mastodon server. Several make a "cyborg" that learns equally from each."""
     source: Source
     """Where the posts come from."""
     base_model: BaseModelReference | None = None
@@ -514,6 +570,8 @@ class TweetBotSpec(ApiModel):
             ("self.handles.size() == 1 || !has(self.source.archive) || self.source.archive.uri.contains('{handle}')"),
             ONE_FILE_PER_HANDLE,
         ),
+        (f"!has(self.source.x) || self.handles.all(h, h.matches(r'{_X_HANDLE}'))", HANDLES_OF_X),
+        (f"!has(self.source.bluesky) || self.handles.all(h, h.matches(r'{_BLUESKY_HANDLE}'))", HANDLES_OF_BLUESKY),
     )
 
     @model_validator(mode="after")
@@ -522,4 +580,12 @@ class TweetBotSpec(ApiModel):
             raise ValueError(HANDLES_DIFFER)
         if len(self.handles) > 1 and self.source.archive and "{handle}" not in self.source.archive.uri:
             raise ValueError(ONE_FILE_PER_HANDLE)
+        return self
+
+    @model_validator(mode="after")
+    def _names_handles_as_their_source_does(self) -> Self:
+        if self.source.x and not all(re.fullmatch(_X_HANDLE, handle) for handle in self.handles):
+            raise ValueError(HANDLES_OF_X)
+        if self.source.bluesky and not all(re.fullmatch(_BLUESKY_HANDLE, handle) for handle in self.handles):
+            raise ValueError(HANDLES_OF_BLUESKY)
         return self

@@ -56,15 +56,18 @@ class TweetBot(ApiModel):
         """The id of the run that this spec asks for.
 
         Only what shapes the model and where it is stored counts, and only where it differs from the defaults: neither
-        more attempts or memory, another Secret for the Hub nor a newer operator with new fields starts a run again. A
-        run that the schedule started has its time in its id.
+        more attempts or memory, another Secret for X or the Hub nor a newer operator with new fields starts a run
+        again. A run that the schedule started has its time in its id.
         """
         shaping = self.spec.model_dump(
             mode="json",
             by_alias=True,
             exclude_defaults=True,
             include={"handles", "source", "base_model", "cleaning", "training", "generation", "output", "run_id"},
-            exclude={"output": {"deletion_policy": True, "s3": {"checksums"}, "hugging_face": {"token_secret"}}},
+            exclude={
+                "source": {"x": {"credentials_secret"}},
+                "output": {"deletion_policy": True, "s3": {"checksums"}, "hugging_face": {"token_secret"}},
+            },
         )
         parts = [self.metadata.uid, json.dumps(_without_empty(shaping), sort_keys=True)]
         scheduled = self.status.run.scheduled_time if self.status.run else None

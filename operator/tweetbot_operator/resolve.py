@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from tweetbot_api.names import OUTPUT_MANIFEST, run_prefix
+from tweetbot_api.names import OUTPUT_MANIFEST, raw_prefix, run_prefix
 from tweetbot_api.runconfig import BotIdentity, FormerRun, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
 from tweetbot_api.spec import (
     BaseModelReference,
@@ -31,6 +31,7 @@ class Resolved:
     wandb: WandbTracking
     hugging_face: HuggingFaceOutput | None
     train: Resources
+    x_secret: SecretReference | None
 
     @property
     def wandb_secret(self) -> SecretReference | None:
@@ -47,6 +48,7 @@ def resolve(bot: TweetBot, settings: OperatorSettings) -> Resolved:
         wandb=_merge(defaults.wandb, spec.tracking.wandb if spec.tracking else None),
         hugging_face=spec.output.hugging_face if spec.output else None,
         train=_merge(defaults.train, spec.resources),
+        x_secret=spec.source.x.credentials_secret if spec.source.x else None,
     )
 
 
@@ -66,6 +68,8 @@ def resolve_run(bot: TweetBot, settings: OperatorSettings) -> RunConfig:
         ),
         handles=normalize_handles(bot.spec.handles),
         source=bot.spec.source,
+        access=settings.sources,
+        raw_uri=f"s3://{resolved.s3.bucket}/{raw_prefix(resolved.s3.prefix or '', bot.metadata.namespace)}",
         base_model=resolved.base_model,
         cleaning=bot.spec.cleaning,
         training=bot.recipe,

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tweetbot_api.model import ApiModel
+from tweetbot_api.source_access import SourceAccess
 from tweetbot_api.spec import BaseModelReference, Quantity, Resources, S3Output, WandbTracking
 
 
@@ -90,6 +91,8 @@ class OperatorSettings(ApiModel):
     """Namespaces that are watched; empty for all."""
     defaults: Defaults = Defaults()
     """What a bot gets when its spec leaves it out."""
+    sources: SourceAccess = SourceAccess()
+    """How sources on the network are reached; users cannot choose it."""
     retry_pause_seconds: int = Field(default=10, ge=0)
     """Pause before the second attempt; it doubles with each further one, up to ten minutes."""
     max_preemptions: int = Field(default=20, ge=0)

@@ -18,6 +18,15 @@ REFUSED = {
     "no source": ({"source": {}}, "give exactly one source"),
     "a repeated handle": ({"handles": ["Ann", "@ann"], "source": S3}, "handles must differ from each other"),
     "one file for two handles": ({"handles": ["ann", "ben"]}, "the archive's uri must contain {handle}"),
+    "X without consent": (
+        {"source": {"x": {"credentialsSecret": {"name": "x-api"}}}},
+        "set termsAccepted: true if your use is allowed",
+    ),
+    "a domain name on X": (
+        {"handles": ["ada.example"], "source": {"x": {"credentialsSecret": {"name": "x"}, "termsAccepted": True}}},
+        "handles on X have 1 to 15 letters",
+    ),
+    "half a handle on Bluesky": ({"handles": ["alice"], "source": {"bluesky": {}}}, "write alice.bsky.social"),
     "four handles": ({"handles": ["a", "b", "c", "d"], "source": S3}, "Too many"),
     "a handle that X does not allow": ({"handles": ["not a handle"]}, "spec.handles[0]"),
     "a KMS key without KMS": (

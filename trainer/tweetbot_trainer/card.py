@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import model_name
 from tweetbot_api.runconfig import RunConfig
-from tweetbot_api.spec import Cleaning, Lora
+from tweetbot_api.spec import Cleaning, Lora, Source
 from tweetbot_api.status import Dataset, Evaluation, HandleCounts, WandbRuns
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.safe_text import escape_markdown, printable
@@ -70,6 +70,15 @@ def render_card(facts: CardFacts) -> str:
 def hub_name(base_model: str) -> str | None:
     """Return the base model's name on the Hub, None if it comes from elsewhere."""
     return None if "://" in base_model else base_model
+
+
+def _origin(source: Source) -> str:
+    """Return where the posts were read, as people say it."""
+    if source.mastodon:
+        return f"the Mastodon server {source.mastodon.instance}"
+    return {"archive": "the archive of the account's owner", "files": "files", "x": "X's API", "bluesky": "Bluesky"}[
+        source.kind
+    ]
 
 
 def title_of(counts: HandleCounts) -> str:
@@ -162,6 +171,7 @@ def _values(facts: CardFacts) -> dict[str, Any]:
         "number": _number,
         "names": " & ".join(title_of(counts) for counts in facts.data),
         "handles": _at_handles(facts),
+        "origin": _origin(facts.config.source),
         "base_model": hub or base_model.name.rstrip("/").rpartition("/")[2],
         "base_model_url": _safe_url(f"https://huggingface.co/{hub}") if hub else None,
         "revision": base_model.revision,

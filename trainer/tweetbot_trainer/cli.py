@@ -38,14 +38,17 @@ def train(
     file: Annotated[Path, typer.Option("--file", "-f", help="A TweetBot as YAML.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model, card, pictures and manifest.")],
     prompt: Annotated[list[str] | None, typer.Option(help="Beginning of the sample posts; may be repeated.")] = None,
+    sources: Annotated[
+        Path | None, typer.Option(help="YAML with addresses and prices of sources, as in the chart's `sources`.")
+    ] = None,
 ) -> None:
     """Prepare, train and publish a bot on this machine, without a cluster."""
     from rich.console import Console
 
     from tweetbot_trainer import console as view
-    from tweetbot_trainer.local_run import claim_output, load_tweetbot, run_config_of, run_half
+    from tweetbot_trainer.local_run import claim_output, load_source_access, load_tweetbot, run_config_of, run_half
 
-    config = run_config_of(load_tweetbot(file, prompt or ()))
+    config = run_config_of(load_tweetbot(file, prompt or ()), load_source_access(sources) if sources else None)
     claim_output(config, output)
     console = Console()
     with view.ConsoleReporter(console) as reporter:

@@ -1,18 +1,21 @@
 """A whole run on one machine with a folder as the store: from a TweetBot file to a trained bot, without a cluster."""
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
+from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
 from tweetbot_api.runconfig import BotIdentity, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
+from tweetbot_api.source_access import SourceAccess
 from tweetbot_api.spec import BaseModelReference, normalize_handles
 from tweetbot_api.types import TweetBot
 from tweetbot_trainer.artifacts import LocalStore
@@ -20,6 +23,8 @@ from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.job import load_stage
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.tracking import open_tracker
+
+_Model = TypeVar("_Model", bound=ApiModel)
 
 DEFAULT_BASE_MODEL: Final = "gpt2"
 RUN_FILE: Final = "run.json"
@@ -31,19 +36,15 @@ def load_tweetbot(path: Path, prompts: Sequence[str] = ()) -> TweetBot:
 
     Raises InvalidSpec with the path of each wrong field.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise TrainerError(Reason.INVALID_SPEC, f"{path} cannot be read as YAML: {error}") from error
-    try:
-        bot = TweetBot.model_validate(_with_prompts(document, prompts))
-    except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc'])) or 'document'}: {item['msg']}" for item in error.errors()]
-        raise TrainerError(Reason.INVALID_SPEC, "\n".join([f"{path} is not a valid TweetBot:", *problems])) from error
-    return bot
+    return _validated(TweetBot, _with_prompts(_read_yaml(path), prompts), path)
 
 
-def run_config_of(bot: TweetBot) -> RunConfig:
+def load_source_access(path: Path) -> SourceAccess:
+    """Return the addresses and prices in a YAML file, with the fields of the chart's `sources`; raises InvalidSpec."""
+    return _validated(SourceAccess, _read_yaml(path), path)
+
+
+def run_config_of(bot: TweetBot, access: SourceAccess | None = None) -> RunConfig:
     """Return the run that the TweetBot asks for, with the defaults of the command line."""
     spec = bot.spec
     s3 = spec.output.s3 if spec.output and spec.output.s3 else None
@@ -59,6 +60,8 @@ def run_config_of(bot: TweetBot) -> RunConfig:
         ),
         handles=normalize_handles(spec.handles),
         source=spec.source,
+        access=access or SourceAccess(),
+        raw_uri=_raw_dir().as_uri(),
         base_model=spec.base_model or BaseModelReference(name=DEFAULT_BASE_MODEL),
         cleaning=spec.cleaning,
         training=bot.recipe,
@@ -98,6 +101,27 @@ def claim_output(config: RunConfig, output: Path) -> None:
             )
     output.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(config.to_wire(), indent=2), encoding="utf-8")
+
+
+def _raw_dir() -> Path:
+    """Return the user's folder of answers that were paid for: all output folders share it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").resolve() / "tweetbot" / "raw"
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TrainerError(Reason.INVALID_SPEC, f"{path} cannot be read as YAML: {error}") from error
+
+
+def _validated(model: type[_Model], document: Any, path: Path) -> _Model:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, item['loc'])) or 'document'}: {item['msg']}" for item in error.errors()]
+        message = "\n".join([f"{path} is not a valid {model.__name__}:", *problems])
+        raise TrainerError(Reason.INVALID_SPEC, message) from error
 
 
 def _with_prompts(document: Any, prompts: Sequence[str]) -> Any:

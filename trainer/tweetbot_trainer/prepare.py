@@ -81,7 +81,7 @@ def _fetch(
 ) -> dict[str, str | None]:
     """Write each handle's raw posts to a file, store its picture if there is one; return the display names."""
     reporter.report("Fetching", 0)
-    source = open_source(config.source, config.handles, config.output, work_dir / "source")
+    source = open_source(config, work_dir / "source")
     display_names: dict[str, str | None] = {}
     for index, handle in enumerate(config.handles, start=1):
         raw_posts[handle].write(source.posts(handle))

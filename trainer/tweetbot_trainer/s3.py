@@ -13,7 +13,7 @@ from s3transfer.utils import ChunksizeAdjuster
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
 from tweetbot_api.spec import S3Encryption
-from tweetbot_trainer.artifacts import StoredFile, checked_key, file_sha256
+from tweetbot_trainer.artifacts import LocalStore, Store, StoredFile, checked_key, file_sha256
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.s3_client import (
     MIB,
@@ -173,6 +173,14 @@ class S3Store:
 def open_store(output: S3Location) -> S3Store:
     """Return the store of one run."""
     return S3Store(open_client(output), output.bucket, output.prefix, output.encryption)
+
+
+def open_store_at(uri: str, location: S3Location) -> Store:
+    """Return the store below an `s3://` or `file://` prefix; the location says how the S3 store is reached."""
+    scheme, bucket, prefix = _parts(uri)
+    if scheme == "file":
+        return LocalStore(Path(prefix))
+    return S3Store(open_client(location), bucket, prefix.strip("/"), location.encryption)
 
 
 def fetch_uri(uri: str, path: Path, location: S3Location) -> Path:

@@ -49,6 +49,7 @@ server:
 namespaces: {{ toJson .Values.namespaces }}
 defaults:
   {{- toYaml .Values.defaults | nindent 2 }}
+sources: {{ toJson .Values.sources }}
 retryPauseSeconds: {{ int .Values.retryPauseSeconds }}
 maxPreemptions: {{ int .Values.maxPreemptions }}
 heartbeatTimeoutSeconds: {{ int .Values.heartbeatTimeoutSeconds }}

@@ -79,6 +79,8 @@ def _build_environment(kind: names.JobKind, resolved: Resolved) -> list[dict[str
         environment += [_build_secret_variable(key, resolved.s3.credentials_secret.name) for key in _S3_KEYS]
     if resolved.wandb_secret and kind != "purge":
         environment.append(_build_secret_variable(names.ENV_WANDB_API_KEY, resolved.wandb_secret.name))
+    if kind == "prepare" and resolved.x_secret:
+        environment.append(_build_secret_variable(names.ENV_X_BEARER_TOKEN, resolved.x_secret.name))
     if kind == "train":
         if resolved.hugging_face:
             environment.append(_build_secret_variable(names.ENV_HF_TOKEN, resolved.hugging_face.token_secret.name))

@@ -8,6 +8,7 @@ from tweetbot_api.messages import BotOutcome
 from tweetbot_api.spec import (
     ArchiveSource,
     BaseModelReference,
+    BlueskySource,
     Cleaning,
     Columns,
     DeepSpeed,
@@ -16,6 +17,7 @@ from tweetbot_api.spec import (
     Generation,
     HuggingFaceOutput,
     Lora,
+    MastodonSource,
     Output,
     Resources,
     S3Encryption,
@@ -27,6 +29,7 @@ from tweetbot_api.spec import (
     Training,
     TweetBotSpec,
     WandbTracking,
+    XSource,
 )
 from tweetbot_api.status import Dataset, Evaluation, Failure, HandleCounts, HuggingFaceModel, WandbRuns
 
@@ -50,7 +53,22 @@ handles = st.lists(matching(r"@?[A-Za-z0-9_]{1,15}"), min_size=1, max_size=3, un
 uris = names.map(lambda name: f"s3://tweets/{name}/{{handle}}.zip")
 columns = st.builds(Columns, text=names, id=optional(names), handle=optional(names), repost=optional(names))
 files = st.builds(FilesSource, uri=uris, also=optional(st.lists(uris, max_size=16)), columns=optional(columns))
-sources = st.builds(Source, archive=st.builds(ArchiveSource, uri=uris)) | st.builds(Source, files=files)
+x_sources = st.builds(
+    XSource,
+    credentialsSecret=secrets,
+    terms_accepted=st.just(True),
+    max_posts=st.integers(5, 3200),
+    max_cost_usd=optional(fractions(10_000, above_zero=True)),
+)
+sources = st.one_of(
+    st.builds(Source, archive=st.builds(ArchiveSource, uri=uris)),
+    st.builds(Source, files=files),
+    st.builds(Source, x=x_sources),
+    st.builds(Source, mastodon=st.builds(MastodonSource, instance=names.map(lambda name: f"{name}.example"))),
+)
+bluesky_handles = st.lists(
+    matching(r"@?[a-z]([a-z0-9-]{0,8}[a-z0-9])?\.example"), min_size=1, max_size=3, unique_by=lambda h: h.strip("@")
+)
 marks = st.sampled_from(["keep", "strip", "mask"])
 cleanings = st.builds(
     Cleaning,
@@ -171,9 +189,9 @@ trackings = st.builds(
     ),
 )
 specs = st.builds(
-    TweetBotSpec,
-    handles=handles,
-    source=sources,
+    lambda handles_and_source, **fields: TweetBotSpec(**handles_and_source, **fields),
+    st.fixed_dictionaries({"handles": handles, "source": sources})
+    | st.fixed_dictionaries({"handles": bluesky_handles, "source": st.just(Source(bluesky=BlueskySource()))}),
     base_model=optional(st.builds(BaseModelReference, name=names, revision=optional(names))),
     cleaning=cleanings,
     training=trainings,

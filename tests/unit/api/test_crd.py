@@ -23,6 +23,7 @@ TOP = VERSION["schema"]["openAPIV3Schema"]["properties"]
 SPEC = jsonschema.Draft4Validator(TOP["spec"])
 STATUS = jsonschema.Draft4Validator(TOP["status"])
 Schema = dict[str, Any]
+X_SOURCE = {"credentialsSecret": {"name": "x-api"}, "termsAccepted": True}
 
 
 def schemas(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
@@ -110,6 +111,19 @@ def test_a_choice_between_types_is_refused() -> None:
         crd.structural({"anyOf": [{"type": "string"}, {"type": "integer"}]}, {})
 
 
+@pytest.mark.parametrize(
+    ("handle", "source"),
+    [
+        ("@jack", {"x": X_SOURCE}),
+        ("Alice.bsky.social", {"bluesky": {}}),
+        ("a-b.xn--nxasmq6b.example", {"bluesky": {}}),
+        ("Some.long_name-with_more_than_fifteen", {"mastodon": {"instance": "social.example.org:8443"}}),
+    ],
+)
+def test_each_source_has_handles_of_its_own(handle: str, source: dict[str, Any]) -> None:
+    SPEC.validate(make_tweetbot(handles=[handle], source=source).spec.to_wire())
+
+
 @given(specs)
 def test_what_the_models_accept_the_crd_accepts(spec: TweetBotSpec) -> None:
     SPEC.validate(spec.to_wire())
@@ -123,7 +137,16 @@ BAD_SPECS: dict[str, dict[str, Any]] = {
     "no handle": {"handles": []},
     "four handles": {"handles": ["a", "b", "c", "d"]},
     "handle with a space": {"handles": ["a b"]},
-    "handle too long": {"handles": ["a" * 16]},
+    "handle too long": {"handles": ["a" * 130]},
+    "handle with a server": {"handles": ["ada@fosstodon.org"]},
+    "handle that climbs": {"handles": ["../ada"]},
+    "X without a secret": {"source": {"x": {"termsAccepted": True}}},
+    "fewer posts than a page": {"source": {"x": {**X_SOURCE, "maxPosts": 4}}},
+    "more posts than X gives": {"source": {"x": {**X_SOURCE, "maxPosts": 3201}}},
+    "no money": {"source": {"x": {**X_SOURCE, "maxCostUSD": 0}}},
+    "an address for an instance": {"source": {"mastodon": {"instance": "https://fosstodon.org"}}},
+    "an instance with a path": {"source": {"mastodon": {"instance": "fosstodon.org/@ada"}}},
+    "an instance with a password": {"source": {"mastodon": {"instance": "a:b@fosstodon.org"}}},
     "source without scheme": {"source": {"archive": {"uri": "tweets/a.zip"}}},
     "source over http": {"source": {"archive": {"uri": "http://tweets/a.zip"}}},
     "source without address": {"source": {"files": {}}},
@@ -175,6 +198,18 @@ BAD_TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
     "one file for two handles": (
         {"handles": ["ada", "grace"], "source": {"archive": {"uri": "s3://t/ada.zip"}}},
         "must contain {handle}",
+    ),
+    "X without consent": (
+        {"source": {"x": {"credentialsSecret": {"name": "x-api"}}}},
+        "set termsAccepted: true if your use is allowed",
+    ),
+    "X with consent refused": ({"source": {"x": {**X_SOURCE, "termsAccepted": False}}}, "need no such consent"),
+    "a domain name on X": ({"handles": ["ada.example.org"], "source": {"x": X_SOURCE}}, "handles on X have"),
+    "a long handle on X": ({"handles": ["a" * 16], "source": {"x": X_SOURCE}}, "handles on X have"),
+    "half a handle on Bluesky": ({"handles": ["alice"], "source": {"bluesky": {}}}, "write alice.bsky.social"),
+    "an underscore on Bluesky": (
+        {"handles": ["my_name.bsky.social"], "source": {"bluesky": {}}},
+        "write alice.bsky.social",
     ),
     "a KMS key without KMS": (
         {"output": {"s3": {"encryption": {"algorithm": "AES256", "kmsKeyID": "alias/bots"}}}},

@@ -45,6 +45,7 @@ FROZEN = {
     "ENV_NODE_RANK": "PET_NODE_RANK",
     "ENV_MASTER_ADDRESS": "PET_MASTER_ADDR",
     "ENV_MASTER_PORT": "PET_MASTER_PORT",
+    "ENV_X_BEARER_TOKEN": "X_BEARER_TOKEN",
     "PROGRESS_PATH": "/v1/progress",
     "RESULT_PATH": "/v1/result",
     "DATASET_POSTS": "dataset/posts.jsonl",
@@ -61,6 +62,7 @@ FROZEN = {
     "WANDB_DIR": "wandb",
     "HUB_PUSH": "huggingface.json",
     "OUTPUT_MANIFEST": "manifest.json",
+    "RAW_DIR": "_raw",
     "END_OF_TEXT": "<|endoftext|>",
 }
 bot_names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)
@@ -76,6 +78,11 @@ def test_a_runs_folder_names_bucket_prefix_namespace_bot_and_run() -> None:
     assert names.run_prefix("team/bots", "ns", "ada", "0123456789") == "team/bots/ns/ada/0123456789"
     assert names.run_prefix("/team/", "ns", "ada", "0123456789") == "team/ns/ada/0123456789"
     assert names.run_prefix("", "ns", "ada", "0123456789") == "ns/ada/0123456789"
+
+
+def test_what_was_paid_for_lies_beside_the_bots_of_a_namespace() -> None:
+    assert names.raw_prefix("/team/", "ns") == "team/ns/_raw"
+    assert names.raw_prefix("", "ns") == "ns/_raw"
 
 
 def test_a_jobs_name_tells_bot_run_kind_and_attempt() -> None:

@@ -50,7 +50,8 @@ FULL_SPEC = {
         }
     },
 }
-SPECS = {"least": {}, "cpu": {"resources": {"gpus": 0}}, "full": FULL_SPEC}
+X_SPEC = {"source": {"x": {"credentialsSecret": {"name": "x-api"}, "termsAccepted": True, "maxCostUSD": 5}}}
+SPECS = {"least": {}, "cpu": {"resources": {"gpus": 0}}, "full": FULL_SPEC, "x": X_SPEC}
 SETTINGS = make_settings()
 PULLING = make_settings(
     images={"prepare": "registry.test/prepare:1", "train": "registry.test/train:1", "pullSecrets": ["pull"]}

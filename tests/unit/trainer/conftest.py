@@ -5,6 +5,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.unit.trainer.answering_server import AnsweringServer
+
 
 @pytest.fixture(scope="session")
 def s3_endpoint():
@@ -85,6 +87,20 @@ def loopback_server():
 
     def start(**options):
         servers.append(LoopbackServer(**options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def answering():
+    """Return a function that starts servers which answer as a function tells, and end with the test."""
+    servers = []
+
+    def start(answer):
+        servers.append(AnsweringServer(answer))
         return servers[-1]
 
     yield start

@@ -1,28 +1,27 @@
-"""From `spec.source` to a source that can be read: the files are fetched, for each handle its own."""
+"""From `spec.source` to a source that can be read: over the network, or from files, for each handle its own."""
 
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from tweetbot_api import spec
-from tweetbot_api.runconfig import S3Location
+from tweetbot_api.runconfig import RunConfig, S3Location
 from tweetbot_trainer.s3 import fetch_uri
 from tweetbot_trainer.sources.base import Source
 from tweetbot_trainer.sources.files import FilesSource
+from tweetbot_trainer.sources.network import open_network_source
 
 _MAX_NAME_CHARACTERS = 100
 
 
-def open_source(wanted: spec.Source, handles: Sequence[str], location: S3Location, folder: Path) -> Source:
-    """Fetch the files of each handle into the folder and return the source that reads them.
-
-    The location says how the S3 store is reached.
-    """
+def open_source(config: RunConfig, folder: Path) -> Source:
+    """Return the source that the run names; files are fetched into the folder."""
+    if source := open_network_source(config):
+        return source
+    wanted = config.source
     files = {
         handle: [
-            _fetch(uri.replace("{handle}", handle), folder / handle / str(number), location)
+            _fetch(uri.replace("{handle}", handle), folder / handle / str(number), config.output)
             for number, uri in enumerate(wanted.uris)
         ]
-        for handle in handles
+        for handle in config.handles
     }
     columns = wanted.files.columns if wanted.files else None
     return FilesSource(files, columns, archives_only=wanted.archive is not None)
