@@ -57,6 +57,14 @@ VALUES: dict[str, dict[str, Any]] = {
             "prepare": {"cpu": "250m", "memory": "512Mi"},
         }
     },
+    "sources": {
+        "sources": {
+            "xURL": "https://x-proxy.example.org",
+            "xPostPriceUSD": 0.001,
+            "trustedServers": ["https://social.example.internal"],
+            "rawRetentionDays": 7,
+        }
+    },
     "base model": {"defaults": {"baseModel": {"name": "s3://models/gpt2", "revision": "main"}}},
     "images": {
         "images": {
