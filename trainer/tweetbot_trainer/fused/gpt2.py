@@ -19,7 +19,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 LOGITS_AT_ONCE: Final = 1 << 26
 """Logits in memory at once: the head works through the models in portions of this size, or one by one."""
 
-_WTE, _WPE = "transformer.wte.weight", "transformer.wpe.weight"
+WTE, WPE = "transformer.wte.weight", "transformer.wpe.weight"
+"""Names of the token and the position embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,59 +69,63 @@ class StackedGPT2:
         `weights` are views `[K, *shape]` in fp32, `ids` `[K, rows, tokens]`, `row_weights` `[K, rows]`: each row's
         share in its model's loss, 0 for a row that is not there.
         """
-        leaves = {
-            name: weight.detach().requires_grad_() for name, weight in weights.items() if name not in (_WTE, _WPE)
-        }
+        leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items() if name not in (WTE, WPE)}
         embedded = self._embed(weights, ids).requires_grad_()
         with torch.enable_grad():
-            hidden = self._body(leaves, embedded, num_rows=ids.shape[1])
-        losses, d_hidden, d_wte = self._head(hidden.detach(), weights[_WTE], ids, row_weights)
+            hidden = self._body(leaves, embedded, num_rows=ids.shape[1], dropout=self._dropout)
+        losses, d_hidden, d_wte = self._head(hidden.detach(), weights[WTE], ids, row_weights)
         d_embedded, *rest = torch.autograd.grad(hidden, [embedded, *leaves.values()], grad_outputs=d_hidden)
         gradients = dict(zip(leaves, rest, strict=True))
-        gradients[_WTE] = _add_rows(d_wte, ids, d_embedded)
-        gradients[_WPE] = _position_gradient(d_embedded, ids.shape, weights[_WPE])
+        gradients[WTE] = _add_rows(d_wte, ids, d_embedded)
+        gradients[WPE] = _position_gradient(d_embedded, ids.shape, weights[WPE])
         return LossesAndGradients(losses, {name: gradients[name] for name in weights})
+
+    @torch.no_grad()
+    def losses(self, weights: Mapping[str, Tensor], ids: Tensor, token_weights: Tensor) -> Tensor:
+        """Return each model's weighted sum of its tokens' losses `[K]`, without dropout.
+
+        `token_weights` `[K, rows, tokens]` is the weight of foreseeing the token that follows; 0 where none does.
+        """
+        embedded = self._embed(weights, ids)
+        hidden = self._body(weights, embedded, num_rows=ids.shape[1], dropout=False)
+        targets = ids.roll(-1, dims=2).flatten(1)
+        losses = torch.empty(len(ids), device=ids.device)
+        for models in _portions(hidden, weights[WTE]):
+            logits = head(weights[WTE][models], hidden[models], self._dtype)
+            losses[models] = _cross_entropy(logits, targets[models], token_weights[models].flatten(1))[0]
+        return losses
 
     def _embed(self, weights: Mapping[str, Tensor], ids: Tensor) -> Tensor:
         """Return the sum of token and position embeddings, `[K, rows · tokens, width]`."""
         num_models, _, num_tokens = ids.shape
         models = torch.arange(num_models, device=ids.device)[:, None, None]
-        embedded = weights[_WTE].detach()[models, ids] + weights[_WPE].detach()[:, None, :num_tokens]
+        embedded = weights[WTE].detach()[models, ids] + weights[WPE].detach()[:, None, :num_tokens]
         return embedded.flatten(1, 2)
 
-    def _body(self, weights: Mapping[str, Tensor], embedded: Tensor, *, num_rows: int) -> Tensor:
-        x = self._drop(embedded, self._config.embd_pdrop)
+    def _body(self, weights: Mapping[str, Tensor], embedded: Tensor, *, num_rows: int, dropout: bool) -> Tensor:
+        x = F.dropout(embedded, self._config.embd_pdrop, dropout)
         for layer in range(self._config.n_layer):
             of_layer = f"transformer.h.{layer}."
-            normed = self._norm(weights, f"{of_layer}ln_1", x)
-            x = x + self._drop(self._attention(weights, of_layer, normed, num_rows), self._config.resid_pdrop)
-            normed = self._norm(weights, f"{of_layer}ln_2", x)
-            inner = F.gelu(self._linear(weights, f"{of_layer}mlp.c_fc", normed), approximate="tanh")
-            x = x + self._drop(self._linear(weights, f"{of_layer}mlp.c_proj", inner), self._config.resid_pdrop)
-        return self._norm(weights, "transformer.ln_f", x)
+            normed = layer_norm(weights, f"{of_layer}ln_1", x, self._config)
+            mixed = self._attention(weights, of_layer, normed, num_rows=num_rows, dropout=dropout)
+            x = x + F.dropout(mixed, self._config.resid_pdrop, dropout)
+            normed = layer_norm(weights, f"{of_layer}ln_2", x, self._config)
+            x = x + F.dropout(feed_forward(weights, of_layer, normed, self._dtype), self._config.resid_pdrop, dropout)
+        return layer_norm(weights, "transformer.ln_f", x, self._config)
 
-    def _attention(self, weights: Mapping[str, Tensor], of_layer: str, x: Tensor, num_rows: int) -> Tensor:
+    def _attention(
+        self, weights: Mapping[str, Tensor], of_layer: str, x: Tensor, *, num_rows: int, dropout: bool
+    ) -> Tensor:
         """Return causal self-attention over each row, `[K, rows · tokens, width]`."""
         num_models, _, width = x.shape
         num_heads = self._config.n_head
-        qkv = self._linear(weights, f"{of_layer}attn.c_attn", x)
+        qkv = linear(weights, f"{of_layer}attn.c_attn", x, self._dtype)
         heads = qkv.view(num_models * num_rows, -1, 3, num_heads, width // num_heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)
-        dropout = self._config.attn_pdrop if self._dropout else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        probability = self._config.attn_pdrop if dropout else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=probability, is_causal=True)
         merged = mixed.transpose(1, 2).reshape(x.shape)
-        return self._linear(weights, f"{of_layer}attn.c_proj", merged)
-
-    def _linear(self, weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-        weight, bias = weights[f"{name}.weight"].to(self._dtype), weights[f"{name}.bias"].to(self._dtype)
-        return torch.baddbmm(bias[:, None], x.to(self._dtype), weight)
-
-    def _norm(self, weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-        normed = F.layer_norm(x, x.shape[-1:], eps=self._config.layer_norm_epsilon)
-        return torch.addcmul(weights[f"{name}.bias"][:, None], normed, weights[f"{name}.weight"][:, None])
-
-    def _drop(self, x: Tensor, probability: float) -> Tensor:
-        return F.dropout(x, probability) if self._dropout else x
+        return linear(weights, f"{of_layer}attn.c_proj", merged, self._dtype)
 
     def _head(self, hidden: Tensor, wte: Tensor, ids: Tensor, row_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return losses `[K]` and the fp32 gradients by `hidden` and by the tied embedding.
@@ -130,9 +135,7 @@ class StackedGPT2:
         targets, weights = _targets(ids, row_weights)
         losses = torch.empty(len(ids), device=ids.device)
         d_hidden, d_wte = torch.empty_like(hidden), torch.empty_like(wte)
-        portion = max(1, LOGITS_AT_ONCE // (hidden.shape[1] * wte.shape[1]))
-        for start in range(0, len(ids), portion):
-            models = slice(start, start + portion)
+        for models in _portions(hidden, wte):
             states, tokens = hidden[models].to(self._dtype), wte[models].detach().to(self._dtype)
             logits = torch.bmm(states, tokens.mT).float()
             losses[models], d_logits = _cross_entropy(logits, targets[models], weights[models])
@@ -140,6 +143,35 @@ class StackedGPT2:
             d_hidden[models] = torch.bmm(d_logits, tokens)
             d_wte[models] = torch.bmm(d_logits.mT, states)
         return losses, d_hidden, d_wte
+
+
+def _portions(hidden: Tensor, wte: Tensor) -> list[slice]:
+    """Return the models whose logits may be in memory together."""
+    at_once = max(1, LOGITS_AT_ONCE // (hidden.shape[1] * wte.shape[1]))
+    return [slice(start, start + at_once) for start in range(0, len(hidden), at_once)]
+
+
+def linear(weights: Mapping[str, Tensor], name: str, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `x [K, rows, in]` through the layer of this name, `[K, rows, out]`; transformers calls it Conv1D."""
+    weight, bias = weights[f"{name}.weight"].to(dtype), weights[f"{name}.bias"].to(dtype)
+    return torch.baddbmm(bias[:, None], x.to(dtype), weight)
+
+
+def layer_norm(weights: Mapping[str, Tensor], name: str, x: Tensor, config: GPT2Config) -> Tensor:
+    """Return `x [K, rows, width]` normalised, with each model's own scale and shift."""
+    normed = F.layer_norm(x, x.shape[-1:], eps=config.layer_norm_epsilon)
+    return torch.addcmul(weights[f"{name}.bias"][:, None], normed, weights[f"{name}.weight"][:, None])
+
+
+def head(wte: Tensor, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the fp32 logits `[K, rows, vocabulary]` of `hidden [K, rows, width]`."""
+    return torch.bmm(hidden.to(dtype), wte.to(dtype).mT).float()
+
+
+def feed_forward(weights: Mapping[str, Tensor], of_layer: str, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the layer's two-step network applied to `x [K, rows, width]`."""
+    inner = F.gelu(linear(weights, f"{of_layer}mlp.c_fc", x, dtype), approximate="tanh")
+    return linear(weights, f"{of_layer}mlp.c_proj", inner, dtype)
 
 
 def _targets(ids: Tensor, row_weights: Tensor) -> tuple[Tensor, Tensor]:
