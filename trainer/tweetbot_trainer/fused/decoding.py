@@ -15,6 +15,8 @@ from transformers import GPT2Config
 
 from tweetbot_trainer.fused.gpt2 import WPE, WTE, feed_forward, head, layer_norm, linear
 
+POSTS_AT_ONCE: Final = 1_024
+"""Posts of all models together that are written in one go: their keys and values are in memory together."""
 _STEPS_PER_LOOK: Final = 16
 """Tokens between two looks at whether all posts have ended: each waits for the device."""
 
@@ -57,17 +59,29 @@ class StackedWriter:
         `prompts[k]` are the token ids of each post to be written, equally many posts for each model, at least one
         token each.
         """
+        num_posts = len(prompts[0])
+        points = torch.stack([_points(seed, num_posts, sampling.max_length) for seed in seeds])
+        at_once = max(1, POSTS_AT_ONCE // len(prompts))
+        written: list[list[list[int]]] = [[] for _ in prompts]
+        for start in range(0, num_posts, at_once):
+            part = slice(start, start + at_once)
+            posts = self._write(weights, [of_model[part] for of_model in prompts], points[:, part], sampling)
+            for of_model, more in zip(written, posts, strict=True):
+                of_model += more
+        return written
+
+    def _write(
+        self,
+        weights: Mapping[str, Tensor],
+        prompts: Sequence[Sequence[Sequence[int]]],
+        points: Tensor,
+        sampling: Sampling,
+    ) -> list[list[list[int]]]:
         device = weights[WTE].device
-        shape = (len(prompts), len(prompts[0]))
-        lengths = torch.tensor([[len(prompt) for prompt in of_model] for of_model in prompts], device=device)
-        ids = torch.full((*shape, sampling.max_length), sampling.end_id)
-        for model, of_model in enumerate(prompts):
-            for row, prompt in enumerate(of_model):
-                ids[model, row, : len(prompt)] = torch.tensor(prompt)
-        ids = ids.to(device)
-        points = torch.stack([_points(seed, shape[1], sampling.max_length) for seed in seeds]).to(device)
-        has_ended = torch.zeros(shape, dtype=torch.bool, device=device)
-        cache = _Cache.empty(self._config, shape, sampling.max_length, self._dtype, device)
+        points = points.to(device)
+        ids, lengths = (each.to(device) for each in _pad(prompts, sampling))
+        has_ended = torch.zeros(lengths.shape, dtype=torch.bool, device=device)
+        cache = _Cache.empty(self._config, lengths.numel(), sampling.max_length, self._dtype, device)
         for position in range(sampling.max_length - 1):
             logits = self._logits(weights, ids[:, :, position], position, cache)
             drawn = _draw(logits, points[:, :, position], sampling, may_end=position + 1 >= sampling.min_length)
@@ -106,10 +120,10 @@ class _Cache:
 
     @classmethod
     def empty(
-        cls, config: GPT2Config, shape: tuple[int, int], num_tokens: int, dtype: torch.dtype, device: torch.device
+        cls, config: GPT2Config, num_posts: int, num_tokens: int, dtype: torch.dtype, device: torch.device
     ) -> "_Cache":
-        num_rows, width = shape[0] * shape[1], config.n_embd // config.n_head
-        keys = torch.empty(config.n_layer, num_rows, config.n_head, num_tokens, width, dtype=dtype, device=device)
+        width = config.n_embd // config.n_head
+        keys = torch.empty(config.n_layer, num_posts, config.n_head, num_tokens, width, dtype=dtype, device=device)
         return cls(keys, torch.empty_like(keys))
 
     def attend(self, layer: int, position: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -122,6 +136,16 @@ class _Cache:
         past = slice(position + 1)
         mixed = F.scaled_dot_product_attention(query, self.keys[layer, :, :, past], self.values[layer, :, :, past])
         return mixed.reshape(shape)
+
+
+def _pad(prompts: Sequence[Sequence[Sequence[int]]], sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """Return the prompts as `[K, posts, most tokens]`, filled up with the end token, and their lengths `[K, posts]`."""
+    lengths = torch.tensor([[len(prompt) for prompt in of_model] for of_model in prompts])
+    ids = torch.full((*lengths.shape, sampling.max_length), sampling.end_id)
+    for model, of_model in enumerate(prompts):
+        for post, prompt in enumerate(of_model):
+            ids[model, post, : len(prompt)] = torch.tensor(prompt)
+    return ids, lengths
 
 
 def _points(seed: int, num_rows: int, num_tokens: int) -> Tensor:

@@ -1,0 +1,173 @@
+"""From texts to trained, measured and writing models, many at a time: what a Job does with its bots on the device.
+
+Bots that are done wait in a bank of weights until it is full, so that measuring and writing are as fused as training
+is; their slots train the next bots meanwhile.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+
+from tweetbot_trainer.fused.decoding import Sampling, StackedWriter
+from tweetbot_trainer.fused.engine import Course, Finished, FusedTrainer, Losses
+from tweetbot_trainer.fused.gpt2 import StackedGPT2, trainable_parameters
+from tweetbot_trainer.fused.weights import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learner:
+    """One bot: what it learns, what it is measured on, and what it is asked to write."""
+
+    course: Course
+    """Its training."""
+    held_out: Sequence[int]
+    """Token ids of posts that it does not learn; fewer than two measure nothing."""
+    prompts: Sequence[Sequence[int]]
+    """Token ids that each post begins with, one entry per post."""
+    sampling: Sampling
+    """How it writes."""
+    seed: int
+    """Of its writing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A bot at the end of its training."""
+
+    key: str
+    """Which bot."""
+    weights: dict[str, Tensor]
+    """Its fp32 parameters in host memory, by the names of the saved model."""
+    loss: float | None
+    """On the held-out posts, in nats per token."""
+    base_loss: float | None
+    """The same of the base model."""
+    posts: list[list[int]]
+    """Token ids of what it wrote behind each prompt."""
+
+
+class FusedBatch:
+    """Trains learners of one base model with `num_slots` at once; the other arguments are those of `FusedTrainer`."""
+
+    def __init__(
+        self,
+        base: GPT2LMHeadModel,
+        *,
+        num_slots: int,
+        num_rows: int,
+        num_tokens: int,
+        compute_dtype: torch.dtype,
+        weight_decay: float,
+    ) -> None:
+        parameters = trainable_parameters(base)
+        self._layout = Layout.of(parameters)
+        self._base = self._layout.row(parameters)
+        self._bank = torch.empty(num_slots, self._layout.num_elements, device=base.device)
+        self._network = StackedGPT2(base.config, compute_dtype)
+        self._writer = StackedWriter(base.config, compute_dtype)
+        self._num_tokens = num_tokens
+        self._trainer = FusedTrainer(
+            base,
+            num_slots=num_slots,
+            num_rows=num_rows,
+            num_tokens=num_tokens,
+            compute_dtype=compute_dtype,
+            weight_decay=weight_decay,
+        )
+
+    def run(self, learners: Iterable[Learner]) -> Iterator[Losses | Trained]:
+        """Train all; yield the losses of each as they come, and each bot when it is done."""
+        running: dict[str, Learner] = {}
+        banked: list[Learner] = []
+
+        def courses() -> Iterator[Course]:
+            for learner in learners:
+                running[learner.course.key] = learner
+                yield learner.course
+
+        for event in self._trainer.run(courses()):
+            if isinstance(event, Losses):
+                yield event
+                continue
+            self._put(len(banked), event)
+            banked.append(running.pop(event.key))
+            if len(banked) == len(self._bank):
+                yield from self._finish(banked)
+                banked = []
+        yield from self._finish(banked)
+
+    def _put(self, place: int, finished: Finished) -> None:
+        for name, view in self._layout.views(self._bank[place : place + 1]).items():
+            view[0].copy_(finished.weights[name])
+
+    def _finish(self, learners: Sequence[Learner]) -> Iterator[Trained]:
+        """Measure the bots in the bank, let them write, and move them to host memory."""
+        if not learners:
+            return
+        bank = self._bank[: len(learners)]
+        losses = self._held_out_losses(bank, learners)
+        base_losses = self._held_out_losses(self._base.expand_as(bank), learners)
+        posts = self._write(bank, learners)
+        for place, learner in enumerate(learners):
+            row = bank[place].to("cpu", copy=True)
+            yield Trained(
+                key=learner.course.key,
+                weights={name: view[0] for name, view in self._layout.views(row[None]).items()},
+                loss=losses[place],
+                base_loss=base_losses[place],
+                posts=posts[place],
+            )
+
+    def _held_out_losses(self, rows: Tensor, learners: Sequence[Learner]) -> list[float | None]:
+        """Return each bot's mean loss over windows of a block's length that do not overlap, as `evaluate` has it."""
+        windows = [_windows(learner.held_out, self._num_tokens) for learner in learners]
+        num_windows = max(map(len, windows))
+        if num_windows == 0:
+            return [None] * len(learners)
+        ids = torch.zeros(len(learners), num_windows, self._num_tokens, dtype=torch.long)
+        weights = torch.zeros(len(learners), num_windows, self._num_tokens)
+        for place, of_bot in enumerate(windows):
+            num_predicted = sum(len(window) - 1 for window in of_bot)
+            for row, window in enumerate(of_bot):
+                ids[place, row, : len(window)] = torch.tensor(window)
+                weights[place, row, : len(window) - 1] = 1 / num_predicted
+        views = self._layout.views(rows)
+        total = torch.zeros(len(learners), device=rows.device)
+        # Window by window: all at once would hold the activations of whole archives.
+        for row in range(num_windows):
+            part = slice(row, row + 1)
+            total += self._network.losses(views, ids[:, part].to(rows.device), weights[:, part].to(rows.device))
+        return [loss if of_bot else None for loss, of_bot in zip(total.tolist(), windows, strict=True)]
+
+    def _write(self, rows: Tensor, learners: Sequence[Learner]) -> list[list[list[int]]]:
+        """Return what each bot writes; those that are asked alike write together."""
+        posts: dict[int, list[list[int]]] = {}
+        places = sorted(range(len(learners)), key=lambda place: _asked(learners[place]))
+        for _, alike in groupby(places, key=lambda place: _asked(learners[place])):
+            together = list(alike)
+            written = self._writer.write(
+                self._layout.views(rows[together]),
+                [learners[place].prompts for place in together],
+                [learners[place].seed for place in together],
+                learners[together[0]].sampling,
+            )
+            posts.update(zip(together, written, strict=True))
+        return [posts[place] for place in range(len(learners))]
+
+
+def _asked(learner: Learner) -> tuple[object, ...]:
+    sampling = learner.sampling
+    return (
+        len(learner.prompts), sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_length,
+        sampling.max_length, sampling.end_id,
+    )  # fmt: skip
+
+
+def _windows(ids: Sequence[int], length: int) -> list[Sequence[int]]:
+    """Return the text in windows; one token at the end alone predicts nothing and is left out."""
+    windows = [ids[start : start + length] for start in range(0, len(ids), length)]
+    return [window for window in windows if len(window) > 1]
