@@ -143,7 +143,8 @@ def job_purge(manifest: ManifestOption = _MANIFEST) -> None:
 
 
 def _run_job(kind: JobKind, manifest: Path) -> None:
-    from tweetbot_trainer.job import Job, JobPaths, follow, load_manifest
+    from tweetbot_trainer.follower import follow
+    from tweetbot_trainer.job import Job, JobPaths, load_manifest, load_together
     from tweetbot_trainer.job_log import log_to_stdout
     from tweetbot_trainer.launch import Rendezvous, launch
 
@@ -155,7 +156,8 @@ def _run_job(kind: JobKind, manifest: Path) -> None:
     run_manifest, rank = load_manifest(manifest, kind), int(os.environ.get("RANK", "0"))
     if rank > 0:
         raise typer.Exit(follow(run_manifest, paths.work_dir / f"process-{rank}"))
-    raise typer.Exit(Job(run_manifest, paths, is_shared=int(os.environ.get("WORLD_SIZE", "1")) > 1).run())
+    is_shared = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    raise typer.Exit(Job(run_manifest, paths, load_together=load_together, is_shared=is_shared).run())
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.models import LanguageModel
 from tweetbot_trainer.safe_text import printable
 
-_TOP_K = 50
+TOP_K: Final = 50
 """What huggingtweets' version of transformers applied without being asked; newer ones have other defaults."""
 
 _WRITTEN_AT_ONCE: Final = 64
@@ -41,7 +41,7 @@ def generation_config(language_model: LanguageModel, generation: Generation) -> 
         max_length=generation.max_length,
         temperature=generation.temperature,
         top_p=generation.top_p,
-        top_k=_TOP_K,
+        top_k=TOP_K,
         bos_token_id=separator_id,
         eos_token_id=separator_id,
         pad_token_id=separator_id,
@@ -109,10 +109,10 @@ def _write(language_model: LanguageModel, generation: Generation, prompt: str, c
     )
     ids = torch.tensor([prompt_ids], device=model.device)
     output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings)
-    return [_read_post(language_model, sequence, len(prompt_ids)) for sequence in output.tolist()]
+    return [read_post(language_model, sequence, len(prompt_ids)) for sequence in output.tolist()]
 
 
-def _read_post(language_model: LanguageModel, ids: Sequence[int], num_prompt_ids: int) -> str:
+def read_post(language_model: LanguageModel, ids: Sequence[int], num_prompt_ids: int) -> str:
     """Return the post on one line: the prompt and what follows up to the first separator or new line."""
     written = list(ids[num_prompt_ids:])
     if language_model.separator_id in written:

@@ -1,4 +1,4 @@
-"""One Job in the cluster: works on the bots of a run manifest one after the other and tells how each ended.
+"""One Job in the cluster: works on the bots of a run manifest, together or in turn, and tells how each ended.
 
 One bot's failure never touches the next. How all ended stands in the termination message before anything else is
 tried, so a result is known even if the operator is away.
@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,31 +17,29 @@ from pydantic import ValidationError
 
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
-from tweetbot_api.exitcodes import ExitCode, is_retryable
 from tweetbot_api.messages import BotOutcome, ResultMessage
 from tweetbot_api.runconfig import RunConfig, RunManifest, S3Location
-from tweetbot_api.status import Failure
 from tweetbot_api.termination import encode_termination
 from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.interruption import (
-    SIGTERM_EXIT_CODE,
     Interrupted,
     hold_sigterm,
     release_sigterm,
     sigterm_interrupts,
 )
-from tweetbot_trainer.job_log import log_tail, log_to_file
+from tweetbot_trainer.job_failures import exit_code, failure_of, interrupted, may_end_better
+from tweetbot_trainer.job_log import log_to_file, logged_to
+from tweetbot_trainer.member import Member
 from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, ResultSender
 from tweetbot_trainer.progress import NullReporter, Reporter
 from tweetbot_trainer.s3 import open_store
-from tweetbot_trainer.tracking import NullTracker, Tracker, open_tracker
+from tweetbot_trainer.tracking import Tracker, open_tracker
 
 logger = logging.getLogger(__name__)
 
 RESULT_TIMEOUT_SECONDS: Final = 600.0
 INTERRUPTED_RESULT_TIMEOUT_SECONDS: Final = 10.0
-_MESSAGE_CHARACTERS = 1024
 
 
 class StageFunction(Protocol):
@@ -50,6 +49,16 @@ class StageFunction(Protocol):
         self, config: RunConfig, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path
     ) -> BotOutcome:
         """Do it, or raise TrainerError."""
+        ...
+
+
+class BatchFunction(Protocol):
+    """One half of many runs at once: `together.train_together`."""
+
+    def __call__(
+        self, members: Sequence[Member], work_dir: Path, on_end: Callable[[Member, BotOutcome | Exception], None]
+    ) -> None:
+        """Do it, and tell once of each how it ended."""
         ...
 
 
@@ -82,6 +91,15 @@ def load_stage(kind: names.JobKind) -> StageFunction:
     return train_bot
 
 
+def load_together(manifest: RunManifest) -> BatchFunction | None:
+    """Import and return the function that trains this batch of bots as one, None if it is not to be had."""
+    if manifest.job_kind != "train" or len(manifest.bots) == 1:
+        return None
+    from tweetbot_trainer.together import may_be_together, train_together
+
+    return train_together if may_be_together(manifest.bots) else None
+
+
 class Job:
     """The bots of one run manifest, worked on in one pod."""
 
@@ -92,24 +110,32 @@ class Job:
         load_stage: Callable[[names.JobKind], StageFunction] = load_stage,
         store_of: Callable[[S3Location], Store] = open_store,
         *,
+        load_together: Callable[[RunManifest], BatchFunction | None] = lambda _manifest: None,
         is_shared: bool = False,
     ) -> None:
         self._manifest = manifest
+        self._load_together = load_together
         self._is_shared = is_shared
         """Other processes work on the same bots, in step with this one."""
         self._paths = paths
         self._load_stage = load_stage
         self._store_of = store_of
         self._channel = _open_channel(manifest, paths)
+        self._outcomes: dict[str, BotOutcome] = {}
+        """How the bots ended that are done with, by uid."""
 
     def run(self) -> int:
         """Work on every bot, leave the results, and return the exit code."""
         with sigterm_interrupts():
-            outcomes, interruption = self._run_bots()
-            is_interrupted = len(outcomes) < len(self._manifest.bots)
-            for config in self._manifest.bots[len(outcomes) :]:
-                outcomes.append(self._interrupted(config, interruption))
-                interruption = None
+            interruption = self._run_bots()
+            is_interrupted = len(self._outcomes) < len(self._manifest.bots)
+            outcomes = []
+            for config in self._manifest.bots:
+                outcome = self._outcomes.get(config.bot.uid)
+                if outcome is None:
+                    outcome = BotOutcome(failure=interrupted(self._log_file(config), interruption))
+                    interruption = None
+                outcomes.append(outcome)
             self._write_termination_message(outcomes)
             try:
                 release_sigterm()
@@ -124,85 +150,91 @@ class Job:
                 logger.warning("stopped by SIGTERM before all logs were stored")
         return exit_code(outcomes)
 
-    def _run_bots(self) -> tuple[list[BotOutcome], Interrupted | None]:
-        """Return how the bots ended, only the first of them after an interruption; SIGTERM is held from here on."""
-        outcomes: list[BotOutcome] = []
+    def _run_bots(self) -> Interrupted | None:
+        """Note how the bots end, and return what interrupted them; SIGTERM is held from here on."""
         try:
             try:
-                for config in self._manifest.bots:
-                    outcomes.append(self._run_bot(config))
-                    if self._is_shared and _may_end_better(outcomes[-1]):
-                        # The other processes cannot know that this one went on to the next bot.
-                        break
+                together = None if self._is_shared else self._load_together(self._manifest)
+                if together:
+                    self._run_together(together)
+                else:
+                    self._run_in_turn()
             finally:
                 hold_sigterm()
         except Interrupted as interruption:
             logger.warning("stopped by SIGTERM has_checkpoint=%s", interruption.has_checkpoint)
-            return outcomes, interruption
-        return outcomes, None
+            return interruption
+        return None
 
-    def _run_bot(self, config: RunConfig) -> BotOutcome:
-        """Return how the bot's half run ended, whatever it did."""
+    def _run_in_turn(self) -> None:
+        for config in self._manifest.bots:
+            with log_to_file(self._log_file(config)):
+                self._run_bot(config)
+            if self._is_shared and may_end_better(self._outcomes[config.bot.uid]):
+                # The other processes cannot know that this one went on to the next bot.
+                return
+
+    def _run_bot(self, config: RunConfig) -> None:
+        member = self._open(config)
+        if member is None:
+            return
+        try:
+            stage = self._load_stage(self._manifest.job_kind)
+            result = stage(config, member.store, member.reporter, member.tracker, member.work_dir)
+        except Interrupted:
+            member.tracker.interrupt()
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in one bot's run must not end its neighbours'
+            self._end(member, error)
+        else:
+            self._end(member, result)
+
+    def _run_together(self, train: BatchFunction) -> None:
+        with ExitStack() as logs:
+            for config in self._manifest.bots:
+                logs.enter_context(log_to_file(self._log_file(config)))
+            members = [member for config in self._manifest.bots if (member := self._open(config))]
+            try:
+                train(members, self._paths.work_dir / "together", self._end)
+            except Interrupted:
+                for member in members:
+                    if member.config.bot.uid not in self._outcomes:
+                        member.tracker.interrupt()
+                raise
+
+    def _open(self, config: RunConfig) -> Member | None:
+        """Return what one bot's run reads and writes, None if that cannot be had and the bot is done with."""
+        kind, log_file = self._manifest.job_kind, self._log_file(config)
         work_dir = self._paths.work_dir / config.bot.uid
-        with log_to_file(self._log_file(config)):
+        work_dir.mkdir(parents=True, exist_ok=True)
+        with logged_to(log_file):
             _log_event("bot started", self._manifest, config)
             try:
-                outcome = self._work_on(config, work_dir)
-                _log_event("bot finished", self._manifest, config)
-                return outcome
-            except Exception as error:  # noqa: BLE001 - a bug in one bot's run must not end its neighbours'
-                return BotOutcome(failure=self._failure(error, config))
-            finally:
-                shutil.rmtree(work_dir, ignore_errors=True)
-
-    def _work_on(self, config: RunConfig, work_dir: Path) -> BotOutcome:
-        kind = self._manifest.job_kind
-        work_dir.mkdir(parents=True, exist_ok=True)
-        store = self._store_of(config.output)
-        tracker = open_tracker(config.wandb, config.bot, kind, work_dir, store)
-        reporter = HttpReporter(self._channel, config.bot, kind) if self._channel else None
-        try:
-            outcome = self._load_stage(kind)(config, store, reporter or NullReporter(), tracker, work_dir)
-        except Interrupted:
-            tracker.interrupt()
-            raise
-        except BaseException:
-            _close(tracker, reporter, exit_code=1)
-            raise
-        _close(tracker, reporter, exit_code=0)
-        return outcome
-
-    def _failure(self, error: Exception, config: RunConfig) -> Failure:
-        """Log what went wrong and put it into the words of the contract."""
-        match error:
-            case TrainerError():
-                logger.error("bot failed reason=%s message=%s", error.reason, error.message)
-                reason, message, code = error.reason, error.message, error.exit_code
-            case MemoryError():
-                logger.error("bot failed reason=%s", Reason.OUT_OF_MEMORY, exc_info=error)
-                reason, message, code = Reason.OUT_OF_MEMORY, "the process ran out of memory", ExitCode.TRANSIENT
-            case _:
-                logger.error("bot failed reason=%s", Reason.INTERNAL_ERROR, exc_info=error)
-                reason, message, code = Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", ExitCode.TRANSIENT
-        return Failure(
-            reason=reason,
-            message=message[:_MESSAGE_CHARACTERS],
-            exit_code=code,
-            log_tail=log_tail(self._log_file(config)),
-        )
-
-    def _interrupted(self, config: RunConfig, interruption: Interrupted | None) -> BotOutcome:
-        """Return the end of a bot that was not done; `interruption` broke it off, None if it was not begun."""
-        has_checkpoint = interruption is not None and interruption.has_checkpoint
-        so_far = "; a checkpoint is stored, from which the next attempt goes on" if has_checkpoint else ""
-        return BotOutcome(
-            failure=Failure(
-                reason=Reason.INTERRUPTED,
-                message=f"the pod was stopped before the bot was done{so_far}",
-                exit_code=ExitCode.STOPPED_WITH_CHECKPOINT if has_checkpoint else SIGTERM_EXIT_CODE,
-                log_tail=log_tail(self._log_file(config)),
+                store = self._store_of(config.output)
+            except Exception as error:  # noqa: BLE001 - one bot's store is not its neighbours'
+                self._outcomes[config.bot.uid] = BotOutcome(failure=failure_of(error, log_file))
+                return None
+            return Member(
+                config=config,
+                store=store,
+                reporter=HttpReporter(self._channel, config.bot, kind) if self._channel else NullReporter(),
+                tracker=open_tracker(config.wandb, config.bot, kind, work_dir, store),
+                work_dir=work_dir,
+                log_file=log_file,
             )
-        )
+
+    def _end(self, member: Member, result: BotOutcome | Exception) -> None:
+        """Note how a bot ended, and close what it wrote to."""
+        with logged_to(member.log_file):
+            member.tracker.finish(1 if isinstance(result, Exception) else 0)
+            if isinstance(member.reporter, HttpReporter):
+                member.reporter.close()
+            if isinstance(result, Exception):
+                result = BotOutcome(failure=failure_of(result, member.log_file))
+            else:
+                _log_event("bot finished", self._manifest, member.config)
+        self._outcomes[member.config.bot.uid] = result
+        shutil.rmtree(member.work_dir, ignore_errors=True)
 
     def _write_termination_message(self, outcomes: Sequence[BotOutcome]) -> None:
         try:
@@ -238,32 +270,6 @@ class Job:
         return self._paths.work_dir / "logs" / f"{config.bot.uid}.txt"
 
 
-def follow(
-    manifest: RunManifest,
-    work_dir: Path,
-    load_stage: Callable[[names.JobKind], StageFunction] = load_stage,
-    store_of: Callable[[S3Location], Store] = open_store,
-) -> int:
-    """Work on the bots beside the process that reports and publishes; return the exit code."""
-    with sigterm_interrupts():
-        try:
-            for config in manifest.bots:
-                folder = work_dir / config.bot.uid
-                folder.mkdir(parents=True, exist_ok=True)
-                try:
-                    stage = load_stage(manifest.job_kind)
-                    stage(config, store_of(config.output), NullReporter(), NullTracker(), folder)
-                except TrainerError as error:
-                    logger.error("bot failed reason=%s message=%s", error.reason, error.message)
-                    if is_retryable(error.exit_code):
-                        return error.exit_code
-                finally:
-                    shutil.rmtree(folder, ignore_errors=True)
-        except Interrupted as interruption:
-            return ExitCode.STOPPED_WITH_CHECKPOINT if interruption.has_checkpoint else SIGTERM_EXIT_CODE
-    return ExitCode.OK
-
-
 def load_manifest(path: Path, kind: names.JobKind) -> RunManifest:
     """Return the run manifest; raise InvalidSpec if it cannot be read or is for the other kind of Job."""
     try:
@@ -275,26 +281,10 @@ def load_manifest(path: Path, kind: names.JobKind) -> RunManifest:
     return manifest
 
 
-def exit_code(outcomes: Sequence[BotOutcome]) -> int:
-    """Return 0 if all went well, else a code after which another attempt may help, else the first failure's."""
-    codes = [outcome.failure.exit_code or ExitCode.TRANSIENT for outcome in outcomes if outcome.failure]
-    return next((code for code in codes if is_retryable(code)), codes[0] if codes else ExitCode.OK)
-
-
-def _may_end_better(outcome: BotOutcome) -> bool:
-    return outcome.failure is not None and is_retryable(outcome.failure.exit_code or ExitCode.TRANSIENT)
-
-
 def _open_channel(manifest: RunManifest, paths: JobPaths) -> OperatorChannel | None:
     if manifest.operator_url is None:
         return None
     return OperatorChannel(manifest.operator_url, paths.manifest.parent / names.CA_FILE, paths.token)
-
-
-def _close(tracker: Tracker, reporter: HttpReporter | None, exit_code: int) -> None:
-    tracker.finish(exit_code)
-    if reporter:
-        reporter.close()
 
 
 def _log_event(event: str, manifest: RunManifest, config: RunConfig) -> None:

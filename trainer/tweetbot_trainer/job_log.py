@@ -4,12 +4,17 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Final
 
 _FORMAT = "%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 _TAIL_LINES = 20
 _TAIL_CHARACTERS = 2048
 _CHATTY = ("botocore", "boto3", "s3transfer", "urllib3", "httpx", "httpx2", "filelock")
+
+_ONLY: Final[ContextVar[Path | None]] = ContextVar("only", default=None)
+"""The file that alone is told of what happens now; None for all that are open."""
 
 
 def log_to_stdout() -> None:
@@ -21,10 +26,11 @@ def log_to_stdout() -> None:
 
 @contextmanager
 def log_to_file(path: Path) -> Iterator[None]:
-    """Write the events of this block to a file as well."""
+    """Write the events of this block to a file as well, unless they are logged to another one only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.addFilter(lambda _record: _ONLY.get() in (None, path))
     root = logging.getLogger()
     root.addHandler(handler)
     try:
@@ -32,6 +38,16 @@ def log_to_file(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Write the events of this block, in this thread, to no other file than this one."""
+    token = _ONLY.set(path)
+    try:
+        yield
+    finally:
+        _ONLY.reset(token)
 
 
 def log_tail(path: Path) -> str | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tweetbot_trainer import train
 from tweetbot_trainer.artifacts import LocalStore
-from tweetbot_trainer.job import Job, JobPaths, follow, load_manifest
+from tweetbot_trainer.follower import follow
+from tweetbot_trainer.job import Job, JobPaths, load_manifest
 from tweetbot_trainer.job_log import log_to_stdout
 from tweetbot_trainer.launch import Rendezvous, launch
 

@@ -17,7 +17,8 @@ from tweetbot_api.status import Failure
 from tweetbot_api.termination import decode_termination
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
-from tweetbot_trainer.job import Job, JobPaths, exit_code, load_manifest
+from tweetbot_trainer.job import Job, JobPaths, load_manifest
+from tweetbot_trainer.job_failures import exit_code
 
 NAMES = ("first", "second", "third")
 
@@ -222,3 +223,56 @@ def test_a_prepare_job_takes_an_archive_from_s3_to_a_dataset_and_tells_the_opera
     assert paths[0] == "/v1/progress"
     assert paths[-1] == "/v1/result"
     assert ResultMessage.model_validate_json(server.requests[-1][2]).outcome == pod.outcomes[0]
+
+
+def run_together(pod, train, *names):
+    bots = [
+        make_run_config(bot=make_bot_identity(name).to_wire(), output={"bucket": "bots", "prefix": name})
+        for name in names
+    ]
+    manifest = RunManifest(job_kind="train", job_name="job", bots=bots)
+    job = Job(
+        manifest,
+        pod.paths,
+        lambda _: pytest.fail("bots are trained together"),
+        lambda output: pod.store(output.prefix),
+        load_together=lambda _: train,
+    )
+    return job.run()
+
+
+def test_bots_that_are_trained_together_end_in_the_order_of_the_manifest(pod):
+    def train(members, work_dir, on_end):
+        first, second = members
+        on_end(second, DONE)
+        on_end(first, TOO_LITTLE)
+
+    assert run_together(pod, train, "first", "second") == ExitCode.TOO_LITTLE_TEXT
+    first, second = pod.outcomes
+    assert first.failure.reason == "TooLittleText"
+    assert second == DONE
+
+
+def test_what_is_done_when_a_batch_is_stopped_stays_done(pod):
+    def train(members, work_dir, on_end):
+        on_end(members[0], DONE)
+        stop_this_process()
+        pytest.fail("never")
+
+    assert run_together(pod, train, "first", "second") == 143
+    first, second = pod.outcomes
+    assert first == DONE
+    assert second.failure.reason == "Interrupted"
+
+
+def test_each_log_of_a_batch_tells_of_its_own_bot(pod):
+    def train(members, work_dir, on_end):
+        for member in members:
+            on_end(member, TOO_LITTLE if member.config.bot.name == "second" else DONE)
+
+    run_together(pod, train, "first", "second")
+    first, second = (pod.store(name).read_bytes("logs/train-1.txt").decode() for name in ("first", "second"))
+    assert "name=first" in first
+    assert "name=second" not in first
+    assert "reason=TooLittleText" in second
+    assert "reason=TooLittleText" not in first
