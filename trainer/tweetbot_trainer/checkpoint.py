@@ -3,7 +3,7 @@
 A checkpoint is `checkpoints/step-<n>/`: `shared.safetensors` (weights, metrics so far) by the first process,
 `process-<rank>.safetensors` (optimizer and random states) by each, and `checkpoint.json` with their hashes. There is no
 pickle in it: tensors are safetensors, everything else is JSON. What is incomplete, changed, or of another training is
-never loaded. See docs/design/0009-checkpoints.md.
+never loaded. See docs/design/0006-checkpoints.md.
 """
 
 import json

@@ -130,7 +130,7 @@ def test_a_zip_of_several_files_is_read_member_by_member(tmp_path):
 
 
 def config(source, **fields):
-    return make_run_config(source=source, **fields)
+    return make_run_config(source=source, handles=["me"], **fields)
 
 
 def test_more_files_of_any_shape_are_merged_in_their_order(tmp_path):
@@ -138,7 +138,7 @@ def test_more_files_of_any_shape_are_merged_in_their_order(tmp_path):
     (tmp_path / "me.csv.gz").write_bytes(gzip.compress(b"id,text\n1480000000000000002,two\n"))
     base = tmp_path.as_uri()
     wanted = config({"files": {"uri": f"{base}/{{handle}}.zip", "also": [f"{base}/{{handle}}.csv.gz"]}})
-    source = open_source(wanted.source, ["me"], wanted.output, tmp_path / "work")
+    source = open_source(wanted, tmp_path / "work")
     assert [(post.text, post.source) for post in source.posts("me")] == [("one", "x-archive"), ("two", "table")]
     assert source.display_name("me") == "aito.eth"
 
@@ -146,7 +146,7 @@ def test_more_files_of_any_shape_are_merged_in_their_order(tmp_path):
 def test_an_archive_is_wanted_where_an_archive_is_named(tmp_path):
     (tmp_path / "me.csv").write_text("id,text\n1,one\n")
     wanted = config({"archive": {"uri": (tmp_path / "me.csv").as_uri()}})
-    source = open_source(wanted.source, ["me"], wanted.output, tmp_path / "work")
+    source = open_source(wanted, tmp_path / "work")
     with pytest.raises(TrainerError, match=r"no archive from X or Mastodon; .* spec\.source\.files"):
         list(source.posts("me"))
 

@@ -2,7 +2,7 @@
 
 Before a request goes out, a claim is created in the store, which only one process can do; after it, the answer is
 stored beside the claim. A claim without an answer is a request that may have been charged: a process died between the
-two. See docs/design/0008-no-post-is-bought-twice.md.
+two. See docs/design/0004-no-post-is-bought-twice.md.
 """
 
 import logging
