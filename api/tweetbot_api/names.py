@@ -22,8 +22,10 @@ deletes all that a bot's runs have stored when the bot is deleted."""
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "tweetbot-operator"
 LABEL_JOB_KIND: Final = f"{GROUP}/job-kind"
-LABEL_RUN_ID: Final = f"{GROUP}/run-id"
-LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
+LABEL_RUN_PREFIX: Final = f"run.{GROUP}/"
+"""On a Job, its pods and its ConfigMap, followed by a run id: a label for each run worked on, its attempt as value."""
+LABEL_USER: Final = f"{GROUP}/user"
+"""On a TweetBot: whose it is. Users of a namespace take turns in the batches of Jobs."""
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 ANNOTATION_RUNS: Final = f"{GROUP}/runs"
 """On a Job: `status.run` of each bot of its batch when it was made, to rebuild a status that was lost."""
@@ -113,6 +115,19 @@ def job_name(bot: str, run_id: str, kind: JobKind, attempt: int) -> str:
     The run id is part of it, so two bots whose long names begin alike cannot meet.
     """
     return f"{bot[:_NAME_IN_JOB].rstrip('-.').replace('.', '-')}-{run_id}-{kind}-{attempt}"
+
+
+def shared_job_name(kind: JobKind, attempts: Sequence[str]) -> str:
+    """Return the name of a Job (and its ConfigMap) that works on several bots, told by their Jobs' own names.
+
+    An attempt is assigned to one Job only, so no other set of attempts has this name.
+    """
+    return f"tweetbots-{len(attempts)}-{digest(*sorted(attempts))}-{kind}"
+
+
+def run_label(run_id: str) -> str:
+    """Return the label that a run's Jobs and pods carry."""
+    return f"{LABEL_RUN_PREFIX}{run_id}"
 
 
 def attempt_log(kind: JobKind, attempt: int) -> str:

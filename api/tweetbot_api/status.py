@@ -66,8 +66,8 @@ class Run(ApiModel):
     """Tries of that Job that failed by themselves: those that `spec.maxAttempts` counts."""
     preemptions: int = 0
     """Tries of this run that were stopped from outside: drained, preempted, evicted or deleted."""
-    job_name: str
-    """Name of the Job of this attempt."""
+    job_name: str | None = None
+    """Name of the Job of this attempt; absent while the bot waits for others to share one with."""
     job_uid: str | None = Field(default=None, alias="jobUID")
     """Uid of that Job, once it was seen: if it is missing later, somebody deleted it."""
     start_time: Time

@@ -29,6 +29,8 @@ class ObjectMeta(ApiModel):
     deletion_timestamp: Time | None = None
     """Set once the object is being deleted."""
 
+    labels: dict[str, str] = {}
+    """What users and tools select objects by."""
     annotations: dict[str, str] = {}
     """Remarks of users and tools."""
     finalizers: list[str] = []

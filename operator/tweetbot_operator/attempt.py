@@ -5,20 +5,22 @@ from typing import Any
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import JobKind
-from tweetbot_api.status import Failure, Run
+from tweetbot_api.status import Failure, Phase, Run, TweetBotStatus
+from tweetbot_api.types import TweetBot
 from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.builders.manifest import Manifest, build_config_map
-from tweetbot_operator.observed import ObservedJob
+from tweetbot_operator.observed import ObservedJob, ObservedPod
 from tweetbot_operator.policies import heartbeat, silence
 from tweetbot_operator.policies.accounting import close_attempt, count_end
+from tweetbot_operator.policies.batching import build_candidate, may_share
 from tweetbot_operator.policies.deadline import explain_deadline, is_used_up, seconds_left
 from tweetbot_operator.policies.ending import explain_failure, is_from_outside
 from tweetbot_operator.policies.retry import choose_pause, explain_end
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.policies.waiting import describe_wait, name_phase
+from tweetbot_operator.policies.waiting import describe_queue, describe_wait, describe_work, name_phase, name_work
 from tweetbot_operator.resolve import locate_output, resolve
 from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
 
@@ -26,7 +28,7 @@ from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan
 def make_job(situation: Situation, run: Run) -> Plan:
     """Make the Job of the attempt that stands in status, as soon as nothing forbids it."""
     bot, now = situation.bot, situation.now
-    if run.job_uid is not None:
+    if run.job_uid is not None or (is_shared(bot, run) and situation.observed.is_job_deleted):
         return fail_attempt(situation, run)
     former = _name_what_still_writes(situation, run)
     if bot.spec.suspend:
@@ -42,7 +44,38 @@ def make_job(situation: Situation, run: Run) -> Plan:
     if former:
         verdict = Verdict(Reason.RETRYING, f"attempt {run.attempt} waits for {former} of the former attempt to end")
         return Plan(status=status.working(bot, "Pending", verdict, now), requeue_after=CHECK_SECONDS)
+    if run.job_name is None or (is_shared(bot, run) and situation.observed.is_left_out):
+        return _wait_for_company(situation, run)
+    if is_shared(bot, run):
+        return Plan(needs_shared_job=True)
     return Plan(create=(build_job(run.job_kind, run.job_name, [bot], situation.settings),), requeue_after=0)
+
+
+def _wait_for_company(situation: Situation, run: Run) -> Plan:
+    """Wait for others to share a Job with, unless there is an answer already."""
+    bot, kind = situation.bot, run.job_kind
+    if situation.observed.assignment is None:
+        dataset = bot.status.dataset
+        failures, settings, now = run.failed_attempts, situation.settings, situation.now
+        return Plan(candidate=build_candidate(bot, kind, run.attempt, failures, dataset, settings, now))
+    given = run.model_copy(update={"job_name": situation.observed.assignment.job_name})
+    return Plan(status=assigned(situation, given, {}))
+
+
+def assigned(situation: Situation, run: Run, changes: dict[str, Any]) -> TweetBotStatus:
+    """Return the status of an attempt that has the name of a Job which is about to be made.
+
+    A shared Job gets the status that it will have when its pod starts, for each write counts times the bots.
+    """
+    bot, now, kind = situation.bot, situation.now, run.job_kind
+    assignment, run = situation.observed.assignment, run.model_copy(update={"retry_time": None})
+    if assignment is None or not assignment.is_shared:
+        verdict = Verdict(Reason.PENDING, f"the Job {run.job_name} is about to be made")
+        return status.working(bot, "Pending", verdict, now, **changes, run=run)
+    is_queued = kind == "train" and resolve(bot, situation.settings).train.queue_name is not None
+    verdict = describe_queue(run.job_name or "") if is_queued else describe_work(kind)
+    phase: Phase = "Queued" if is_queued else name_work(kind)
+    return status.working(bot, phase, verdict, now, **{"stage": None, **changes}, run=run)
 
 
 def follow_job(situation: Situation, run: Run) -> Plan:
@@ -50,10 +83,10 @@ def follow_job(situation: Situation, run: Run) -> Plan:
     bot, observed, now = situation.bot, situation.observed, situation.now
     job, pod = observed.job, observed.pod
     assert job  # noqa: S101 - the caller has looked
-    is_new = run.job_uid is None
+    is_new, shares = run.job_uid is None, is_shared(bot, run)
     changes, requeue_after = _take_report(situation)
     verdict, seconds = _describe_job(situation)
-    if is_new:
+    if is_new and not shares:
         run = run.model_copy(update={"job_uid": job.uid, "retry_time": None})
         changes["run"] = run
     if observed.outcome and observed.outcome.failure:
@@ -61,15 +94,16 @@ def follow_job(situation: Situation, run: Run) -> Plan:
         changes["failure"] = explain_failure(observed)
     phase = name_phase(job)
     wanted = status.working(bot, phase, verdict, now, **changes)
-    if wanted != bot.status and pod and pod.started and run.attempt_start_time is None:
-        # Worth no write of its own: it only counts should the pod vanish before its end is seen.
-        changes["run"] = run.model_copy(update={"attempt_start_time": pod.started})
-        wanted = status.working(bot, phase, verdict, now, **changes)
+    if wanted != bot.status:
+        # Worth no write of their own: they only count should the pod or a shared Job vanish before its end is seen.
+        run = run.model_copy(update={"job_uid": job.uid, **_note_start(run, pod)})
+        wanted = status.working(bot, phase, verdict, now, **{**changes, "run": run})
     left = seconds_left(bot.spec, run, observed.pods, now)
     # A manifest that somebody deleted shows as a volume that cannot be mounted.
-    needs_manifest = is_new or verdict.reason == Reason.POD_NOT_STARTED
+    needs_manifest = (is_new and (pod is None or pod.phase == "Pending")) or verdict.reason == Reason.POD_NOT_STARTED
     return Plan(
-        apply=(_build_manifest(situation, run, job),) if needs_manifest else (),
+        apply=(_build_manifest(situation, run, job),) if needs_manifest and not shares else (),
+        needs_shared_job=needs_manifest and shares,
         status=wanted,
         requeue_after=min(time for time in (requeue_after, seconds, left) if time is not None),
     )
@@ -93,12 +127,18 @@ def advance(situation: Situation, run: Run) -> Plan:
         event = Announcement(Reason.UNCHANGED, message, run.job_name)
         return Plan(status=status.unchanged(bot, run, message, now), events=(event,))
     following = _next_attempt(situation, run, "train", 1, failed_attempts=0, retry_time=None)
-    event = Announcement(
-        Reason.TRAINING, f"the posts are prepared; the Job {following.job_name} trains", following.job_name
-    )
-    changes = {**status.take_results(bot.status, outcome), "run": following, "failure": None}
-    verdict = Verdict(Reason.PENDING, "the posts are prepared, the train Job is about to be made")
-    return Plan(status=status.working(bot, "Pending", verdict, now, **changes), events=(event,), requeue_after=0)
+    if situation.observed.assignment is not None:
+        following = following.model_copy(update={"job_name": situation.observed.assignment.job_name})
+    changes = {**status.take_results(bot.status, outcome), "failure": None}
+    if following.job_name is not None:
+        message = f"the posts are prepared; the Job {following.job_name} trains"
+        event = Announcement(Reason.TRAINING, message, following.job_name)
+        return Plan(status=assigned(situation, following, changes), events=(event,), requeue_after=0)
+    if bot.spec.suspend or situation.observed.job is None:
+        # Nobody may tell it again, or there is nothing to wait for.
+        verdict = Verdict(Reason.PENDING, "the posts are prepared; the bot waits for others to be trained with")
+        return Plan(status=status.working(bot, "Pending", verdict, now, **changes, run=following), requeue_after=0)
+    return Plan(candidate=build_candidate(bot, "train", 1, 0, outcome.dataset, situation.settings, now))
 
 
 def fail_attempt(situation: Situation, run: Run) -> Plan:
@@ -174,7 +214,8 @@ def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:
     current, report = situation.bot.status, situation.observed.report
     if report is None or not heartbeat.is_news(current, report):
         return {}, CHECK_SECONDS
-    seconds = heartbeat.seconds_until_due(current, report, situation.now)
+    num_bots = len(situation.observed.job.owners) if situation.observed.job else 1
+    seconds = heartbeat.seconds_until_due(current, report, num_bots, situation.now)
     if seconds > 0:
         return {}, seconds
     return {"stage": report.message.stage, "progress": heartbeat.advance(current.progress, report)}, CHECK_SECONDS
@@ -197,15 +238,33 @@ def _fail_run(situation: Situation, run: Run, failure: Failure) -> Plan:
 
 
 def _next_attempt(situation: Situation, run: Run, kind: JobKind, attempt: int, **changes: Any) -> Run:
-    job_name = names.job_name(situation.bot.metadata.name, run.id, kind, attempt)
-    return run.model_copy(
-        update={"job_kind": kind, "attempt": attempt, "job_name": job_name, "job_uid": None, **changes}
-    )
+    updated = run.model_copy(update={"job_kind": kind, "attempt": attempt, "job_uid": None, **changes})
+    return updated.model_copy(update={"job_name": name_job(situation, kind, attempt, updated.failed_attempts)})
+
+
+def name_job(situation: Situation, kind: JobKind, attempt: int, failed_attempts: int) -> str | None:
+    """Return the name of the Job that an attempt has for itself; None if it waits for others to share one with."""
+    bot = situation.bot
+    if may_share(bot, kind, failed_attempts, situation.settings):
+        return None
+    return names.job_name(bot.metadata.name, bot.run_id, kind, attempt)
+
+
+def is_shared(bot: TweetBot, run: Run) -> bool:
+    """Tell whether the attempt was given to a Job together with others."""
+    own_name = names.job_name(bot.metadata.name, run.id, run.job_kind, run.attempt)
+    return run.job_name is not None and run.job_name != own_name
+
+
+def _note_start(run: Run, pod: ObservedPod | None) -> dict[str, Any]:
+    is_news = pod is not None and pod.started is not None and run.attempt_start_time is None
+    return {"attempt_start_time": pod.started} if is_news and pod else {}
 
 
 def _close(situation: Situation, run: Run) -> Run:
     gpus = resolve(situation.bot, situation.settings).train.gpus or 0
-    return close_attempt(run, situation.observed.pods, gpus, situation.now)
+    num_bots = len(situation.observed.job.owners) if situation.observed.job else 1
+    return close_attempt(run, situation.observed.pods, gpus, num_bots, situation.now)
 
 
 def _locate_log(situation: Situation, run: Run) -> str:
@@ -229,7 +288,7 @@ def _explain_pause(situation: Situation) -> Verdict:
 def _name_what_still_writes(situation: Situation, run: Run) -> str | None:
     """Name a Job or pod of a former attempt that may still write to the run's prefix, if there is one."""
     for job in situation.observed.other_jobs:
-        if job.run_id == run.id and job.kind == run.job_kind and not job.is_finished:
+        if run.id in job.attempts and job.kind == run.job_kind and not job.is_finished:
             return f"the Job {job.key.name}"
     for pod in situation.observed.other_live_pods:
         return f"the pod {pod.key.name}"

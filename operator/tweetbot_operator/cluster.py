@@ -86,10 +86,9 @@ class Cluster:
         """Return an object as it is now."""
         return self._call("GET", f"{_path(kind, key.namespace)}/{key.name}")
 
-    def list_pods(self, namespace: str, labels: Mapping[str, str]) -> list[Document]:
-        """Return the pods with these labels."""
-        selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        return self._list(_path("Pod", namespace), {"labelSelector": selector})
+    def list_pods(self, namespace: str, label: str) -> list[Document]:
+        """Return the pods that carry a label, whatever its value."""
+        return self._list(_path("Pod", namespace), {"labelSelector": label})
 
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
         """Return the Warning Events about an object."""

@@ -73,7 +73,10 @@ def _stop_everything(situation: Situation) -> Plan:
         deletable = tuple(job for job in at_work if not job.is_deleting)
         return Plan(delete=deletable, status=status.working(bot, "Deleting", verdict, now), requeue_after=CHECK_SECONDS)
     former = bot.status.run
-    attempt = max((job.attempt for job in jobs if job.kind == "purge"), default=0) + 1
+    attempt = (
+        max((job.attempts[bot.run_id] for job in jobs if job.kind == "purge" and bot.run_id in job.attempts), default=0)
+        + 1
+    )
     run = Run(
         id=bot.run_id,
         number=former.number if former else 1,
@@ -89,7 +92,8 @@ def _stop_everything(situation: Situation) -> Plan:
 def _make_purge_job(situation: Situation, run: Run) -> Plan:
     if run.retry_time is not None and situation.now < run.retry_time:
         return Plan(requeue_after=(run.retry_time - situation.now).total_seconds())
-    return Plan(create=(build_job("purge", run.job_name, [situation.bot], situation.settings),), requeue_after=0)
+    job_name = names.job_name(situation.bot.metadata.name, run.id, "purge", run.attempt)
+    return Plan(create=(build_job("purge", job_name, [situation.bot], situation.settings),), requeue_after=0)
 
 
 def _fail_purge(situation: Situation, run: Run) -> Plan:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tweetbot_operator.observed import Key, ObservedJob
 from tweetbot_operator.store import Store, read_key
+from tweetbot_operator.waiting import Item
 from tweetbot_operator.workqueue import WorkQueue
 
 Event = dict[str, Any]
@@ -14,7 +15,7 @@ _DELETED = "DELETED"
 class Feed:
     """Where watch events go."""
 
-    def __init__(self, store: Store, queue: WorkQueue[Key], uptime: Callable[[], float]) -> None:
+    def __init__(self, store: Store, queue: WorkQueue[Item], uptime: Callable[[], float]) -> None:
         self._store = store
         self._queue = queue
         self._uptime = uptime
@@ -32,7 +33,7 @@ class Feed:
         """Take note of a Job and ask for the bots of its batch."""
         job = self._store.put_job(event["object"], self._uptime())
         if event["type"] == _DELETED:
-            self._store.jobs.drop(job.key)
+            self._store.drop_job(job.key)
         self._ask_for_batch(job)
 
     def see_pod(self, event: Event) -> None:

@@ -22,9 +22,11 @@ class Transition:
 TRANSITIONS: Final = (
     Transition((None,), "Pending", "accepted"),
     Transition((None, *_GOING_ON, "Suspended", "Succeeded"), "Failed", "the spec cannot be run"),
-    Transition(("Pending", "Queued", "Suspended"), "Preparing", "the prepare Job is there"),
+    Transition(
+        (None, "Pending", "Queued", "Suspended", *_ENDED), "Preparing", "given to a prepare Job, or it is there"
+    ),
     Transition(("Pending", "Preparing", "Training", "Suspended"), "Queued", "the queue holds the Job back"),
-    Transition(("Pending", "Queued", "Suspended"), "Training", "the train Job is there"),
+    Transition(("Pending", "Preparing", "Queued", "Suspended"), "Training", "given to a train Job, or it is there"),
     Transition(_AT_WORK, "Pending", "prepared, or another attempt follows"),
     Transition((*_GOING_ON, "Suspended"), "Succeeded", "the manifest is stored"),
     Transition((*_GOING_ON, "Suspended"), "Failed", "no attempt can mend it, or none is left"),

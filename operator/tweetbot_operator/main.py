@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from aiohttp import web
 from tweetbot_api import names
 from tweetbot_operator.admission import Admission
 from tweetbot_operator.cluster import Cluster
+from tweetbot_operator.dispatcher import Dispatcher
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.handlers import build_kopf_settings, build_registry, count_watches
 from tweetbot_operator.health_server import build_health_application
@@ -27,6 +28,7 @@ from tweetbot_operator.lease import Lease, LostLeaseError
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.observer import Observer
+from tweetbot_operator.policies.batching import Group
 from tweetbot_operator.progress_server import ProgressServer
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.settings import OperatorSettings, SettingsError, load_settings
@@ -35,6 +37,7 @@ from tweetbot_operator.throttle import Throttle
 from tweetbot_operator.tls import Certificate
 from tweetbot_operator.tokens import TokenReviewer
 from tweetbot_operator.version import operator_version
+from tweetbot_operator.waiting import Item, SharedJob, Waiting
 from tweetbot_operator.workqueue import WorkQueue, run_workers
 
 logger = logging.getLogger(__name__)
@@ -105,7 +108,9 @@ async def _act(
     settings: OperatorSettings, certificate: Certificate, cluster: Cluster, metrics: Metrics, trouble: "_Trouble"
 ) -> None:
     store, inbox = Store(), Inbox()
-    queue: WorkQueue[Key] = WorkQueue(time.monotonic)
+    queue: WorkQueue[Item] = WorkQueue(time.monotonic)
+    loop = asyncio.get_running_loop()
+    waiting = Waiting(lambda item, seconds: _call_soon(loop, queue.add_after, item, seconds))
     metrics.watch(store.count_phases, lambda: len(queue))
     reconciler = Reconciler(
         cluster=cluster,
@@ -119,7 +124,20 @@ async def _act(
             clock=_now,
             uptime=time.monotonic,
         ),
+        waiting=waiting,
         settings=settings,
+        metrics=metrics,
+        clock=_now,
+        uptime=time.monotonic,
+    )
+    dispatcher = Dispatcher(
+        cluster=cluster,
+        store=store,
+        waiting=waiting,
+        reconciler=reconciler,
+        settings=settings,
+        operator_ca=lambda: certificate.authority,
+        ask_for=lambda key: _call_soon(loop, queue.add, key),
         metrics=metrics,
         clock=_now,
         uptime=time.monotonic,
@@ -133,8 +151,12 @@ async def _act(
         clock=_now,
     )
 
-    async def work(key: Key) -> float | None:
-        return await asyncio.to_thread(reconciler.reconcile, key)
+    async def work(item: Item) -> float | None:
+        if isinstance(item, Group):
+            return await asyncio.to_thread(dispatcher.dispatch, item)
+        if isinstance(item, SharedJob):
+            return await asyncio.to_thread(dispatcher.make_job, item)
+        return await asyncio.to_thread(reconciler.reconcile, item)
 
     ready = trouble.start_watching(len(settings.namespaces) or 1)
     async with (
@@ -197,6 +219,12 @@ async def _background(coroutine: Coroutine[None, None, None]) -> AsyncIterator[N
         await asyncio.sleep(0)
         yield
         task.cancel()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:
+    # A worker that ends its work while the operator stops finds nobody to tell.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *arguments)
 
 
 def _now() -> datetime:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
 from tweetbot_api.messages import BotOutcome, ProgressMessage
-from tweetbot_api.names import ANNOTATION_RUNS, CONTAINER, LABEL_ATTEMPT, LABEL_JOB_KIND, LABEL_RUN_ID, JobKind
+from tweetbot_api.names import ANNOTATION_RUNS, CONTAINER, LABEL_JOB_KIND, LABEL_RUN_PREFIX, JobKind
 from tweetbot_api.termination import decode_termination
 
 Document = Mapping[str, Any]
@@ -45,9 +45,9 @@ class ObservedJob:
     uid: str
     owners: tuple[Owner, ...]
     """The bots of its batch, in the order of the run manifest."""
-    run_id: str
+    attempts: Mapping[str, int]
+    """The attempt of each run that it works on, by the run's id."""
     kind: JobKind
-    attempt: int
     created: datetime
     state: JobState
     message: str = ""
@@ -65,6 +65,11 @@ class ObservedJob:
         """Whether it will never make another pod."""
         return self.state in {"succeeded", "failed"}
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it works on several bots."""
+        return len(self.owners) > 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedPod:
@@ -75,7 +80,6 @@ class ObservedPod:
     job_name: str
     job_uid: str
     """Uid of the Job that owns it."""
-    run_id: str
     kind: JobKind
     phase: str
     created: datetime
@@ -133,6 +137,14 @@ class WarningEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """The Job that an attempt was given to, together with others or alone."""
+
+    job_name: str
+    is_shared: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """Everything outside the bot itself that a plan for it depends on."""
 
@@ -154,6 +166,14 @@ class Observed:
     """Why the current attempt does not start, as far as only Events tell."""
     listening_since: datetime | None = None
     """When this operator began to listen to trainers; None if that is long ago."""
+    needed_jobs: frozenset[Key] = frozenset()
+    """Of the other Jobs, those that another bot counts on."""
+    is_left_out: bool = False
+    """Whether the Job that stands in status is there but works for others only."""
+    is_job_deleted: bool = False
+    """Whether the Job of the current attempt is known to have been there and to be gone."""
+    assignment: Assignment | None = None
+    """The Job that the attempt which waits for one is given to now."""
     operator_ca: str = ""
     """Certificate by which the pods know the operator's server."""
 
@@ -185,9 +205,8 @@ def read_job(document: Document) -> ObservedJob:
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         owners=tuple(Owner(owner["name"], owner["uid"]) for owner in metadata.get("ownerReferences") or ()),
-        run_id=labels.get(LABEL_RUN_ID, ""),
+        attempts=_read_attempts(labels),
         kind=_read_kind(labels),
-        attempt=_read_number(labels.get(LABEL_ATTEMPT)),
         created=_read_time(metadata["creationTimestamp"]),
         state=state,
         message=message,
@@ -211,7 +230,6 @@ def read_pod(document: Document) -> ObservedPod:
         uid=metadata["uid"],
         job_name=labels.get(JOB_NAME_LABEL, ""),
         job_uid=next((owner["uid"] for owner in metadata.get("ownerReferences") or () if owner["kind"] == "Job"), ""),
-        run_id=labels.get(LABEL_RUN_ID, ""),
         kind=_read_kind(labels),
         phase=status.get("phase", "Pending"),
         created=_read_time(metadata["creationTimestamp"]),
@@ -271,8 +289,13 @@ def _read_kind(labels: Document) -> JobKind:
     return cast("JobKind", labels.get(LABEL_JOB_KIND, "prepare"))
 
 
-def _read_number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
+def _read_attempts(labels: Document) -> dict[str, int]:
+    named = (
+        (name.removeprefix(LABEL_RUN_PREFIX), text)
+        for name, text in labels.items()
+        if name.startswith(LABEL_RUN_PREFIX)
+    )
+    return {run_id: int(text) for run_id, text in named if text.isdecimal()}
 
 
 def _read_time(text: str) -> datetime:

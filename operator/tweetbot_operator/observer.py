@@ -44,16 +44,22 @@ class Observer:
         """Return the world as far as it matters to this bot."""
         run = bot.status.run
         if run is None or run.id != bot.run_id or run.completion_time is not None:
-            return Observed(other_jobs=self._find_jobs(bot), operator_ca=self._operator_ca())
-        job = self._find_job(bot, run)
+            jobs = self._find_jobs(bot)
+            return Observed(other_jobs=jobs, needed_jobs=self._find_needed(bot, jobs), operator_ca=self._operator_ca())
+        found = self._find_job(bot, run)
+        job = found if found and is_owned(found, bot.metadata.uid) else None
         pods = self._find_pods(bot, run, job)
+        other_jobs = tuple(other for other in self._find_jobs(bot) if other.key.name != run.job_name)
         former_pods = self._find_former_pods(bot, run) if job is None else []
         key, attempt = _name(bot), Attempt(bot.metadata.uid, run.id, run.job_kind, run.attempt)
         return Observed(
             job=job,
             pods=pods,
             batch_index=_find_index(bot, job),
-            other_jobs=tuple(other for other in self._find_jobs(bot) if other.key.name != run.job_name),
+            other_jobs=other_jobs,
+            needed_jobs=self._find_needed(bot, other_jobs),
+            is_left_out=found is not None and job is None,
+            is_job_deleted=run.job_name is not None and self._store.is_job_deleted(_job_key(bot, run.job_name)),
             other_live_pods=tuple(pod for pod in former_pods if pod.is_live),
             report=self._inbox.report(key, attempt),
             result=self._inbox.result(key, attempt),
@@ -65,24 +71,32 @@ class Observer:
     def _find_jobs(self, bot: TweetBot) -> tuple[ObservedJob, ...]:
         return tuple(job for job in self._store.jobs.of(_name(bot)) if is_owned(job, bot.metadata.uid))
 
+    def _find_needed(self, bot: TweetBot, jobs: tuple[ObservedJob, ...]) -> frozenset[Key]:
+        shared = (job.key for job in jobs if job.is_shared)
+        return frozenset(key for key in shared if set(self._store.bots_of_job(key)) - {_name(bot)})
+
     def _find_job(self, bot: TweetBot, run: Run) -> ObservedJob | None:
-        key = Key(bot.metadata.namespace, run.job_name)
+        if run.job_name is None:
+            return None
+        key = _job_key(bot, run.job_name)
         job = self._store.jobs.get(key)
         is_stale = self._uptime() - self._store.jobs.last_seen(key) > CHECK_SECONDS
         if (run.job_uid is not None and job is None) or (job is not None and is_stale):
             job = self._fetch_job(key)
-        return job if job and is_owned(job, bot.metadata.uid) else None
+        return job
 
     def _fetch_job(self, key: Key) -> ObservedJob | None:
         try:
             return self._store.put_job(self._cluster.get("Job", key), self._uptime())
         except GoneError:
-            self._store.jobs.drop(key)
+            self._store.drop_job(key)
             return None
 
     def _find_pods(self, bot: TweetBot, run: Run, job: ObservedJob | None) -> tuple[ObservedPod, ...]:
         """Return the pods of the current attempt, newest first."""
-        group = Key(bot.metadata.namespace, run.job_name)
+        if run.job_name is None:
+            return ()
+        group = _job_key(bot, run.job_name)
         pods = self._store.pods.of(group)
         if job is not None and job.is_finished and not any(pod.finished for pod in pods):
             self._fetch_pods(bot, run)
@@ -103,16 +117,15 @@ class Observer:
         The cluster is asked before a GPU is, and wherever there was an attempt before; a first prepare Job needs no
         more than what is known.
         """
-        own = Key(bot.metadata.namespace, run.job_name)
         if run.job_kind == "prepare" and run.attempt == 1:
-            return self._store.pods.of(own)
+            return self._store.pods.of(_job_key(bot, run.job_name)) if run.job_name else []
         return [pod for pod in self._fetch_pods(bot, run) if pod.kind == run.job_kind]
 
     def _fetch_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
         """Ask the cluster for the run's pods and correct the memory by the answer."""
-        found = self._cluster.list_pods(bot.metadata.namespace, {names.LABEL_RUN_ID: run.id})
+        found = self._cluster.list_pods(bot.metadata.namespace, names.run_label(run.id))
         present = {read_key(document) for document in found}
-        for pod in self._store.pods.of(Key(bot.metadata.namespace, run.job_name)):
+        for pod in self._store.pods.of(_job_key(bot, run.job_name)) if run.job_name else ():
             if pod.key not in present:
                 self._store.pods.drop(pod.key)
         return [self._store.put_pod(document, self._uptime()) for document in found]
@@ -125,6 +138,10 @@ def is_owned(job: ObservedJob, uid: str) -> bool:
 
 def _name(bot: TweetBot) -> Key:
     return Key(bot.metadata.namespace, bot.metadata.name)
+
+
+def _job_key(bot: TweetBot, job_name: str) -> Key:
+    return Key(bot.metadata.namespace, job_name)
 
 
 def _find_index(bot: TweetBot, job: ObservedJob | None) -> int:

@@ -50,8 +50,8 @@ NAMESPACED: tuple[Rule, ...] = (
     Rule(
         api_groups=("",),
         resources=("configmaps",),
-        verbs=("create", "patch"),
-        why="to hand the run manifest to a Job by server-side apply; ConfigMaps are never read",
+        verbs=("get", "create", "patch"),
+        why="to hand the run manifest to a Job by server-side apply, and to see whether a shared Job has its own",
     ),
     Rule(
         api_groups=("",),

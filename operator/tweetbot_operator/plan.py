@@ -10,23 +10,25 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import Run
 from tweetbot_api.types import TweetBot
 from tweetbot_operator import status
 from tweetbot_operator.attempt import (
     advance,
+    assigned,
     end_by_deadline,
     fail_attempt,
     follow_job,
     make_job,
+    name_job,
     stall,
     suspend_attempt,
 )
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.deletion import plan_deletion, plan_finalizer
 from tweetbot_operator.observed import Observed, ObservedJob
+from tweetbot_operator.policies.batching import build_candidate
 from tweetbot_operator.policies.deadline import is_used_up, seconds_left
 from tweetbot_operator.policies.ending import is_failed_for_good, is_success
 from tweetbot_operator.policies.schedule import seconds_until_next_run
@@ -44,6 +46,9 @@ def make_plan(bot: TweetBot, observed: Observed, settings: OperatorSettings, now
         plan = plan_deletion(situation)
     else:
         plan = plan_finalizer(situation) or replace(_plan_run(situation), delete=_find_useless_jobs(situation))
+    if _has_company(observed):
+        # Status says it too, and each Event is a write.
+        plan = replace(plan, events=tuple(event for event in plan.events if event.is_warning))
     return replace(plan, status=None) if plan.status == bot.status else plan
 
 
@@ -69,12 +74,18 @@ def _plan_run(situation: Situation) -> Plan:
 
 def _start_run(situation: Situation) -> Plan:
     """Store the run that the spec asks for; one that is at work already, its status lost, is taken up again."""
-    bot = situation.bot
+    bot, observed = situation.bot, situation.observed
     invalid = validate(bot, situation.settings)
     if invalid:
         return stall(situation, invalid)
-    jobs = [job for job in situation.observed.other_jobs if job.run_id == bot.run_id]
+    jobs = [job for job in observed.other_jobs if bot.run_id in job.attempts]
     run = _recover_run(bot, jobs) or _build_run(situation, jobs)
+    if observed.assignment is not None and run.job_name is None:
+        run = run.model_copy(update={"job_name": observed.assignment.job_name})
+        return Plan(status=assigned(situation, run, status.NO_RESULTS))
+    if run.job_name is None and not bot.spec.suspend:
+        candidate = build_candidate(bot, "prepare", run.attempt, 0, None, situation.settings, situation.now)
+        return Plan(candidate=candidate)
     event = Announcement(Reason.PENDING, f"run {run.number} starts with the Job {run.job_name}", run.job_name)
     return Plan(status=status.started(bot, run, situation.now), events=(event,), requeue_after=0)
 
@@ -82,7 +93,7 @@ def _start_run(situation: Situation) -> Plan:
 def _recover_run(bot: TweetBot, jobs: list[ObservedJob]) -> Run | None:
     """Return the run as the newest Job that still works on it recorded it."""
     at_work = [job for job in jobs if job.runs and not job.is_finished and not job.is_deleting]
-    for job in sorted(at_work, key=lambda job: (job.kind == "train", job.attempt), reverse=True):
+    for job in sorted(at_work, key=lambda job: (job.kind == "train", job.attempts[bot.run_id]), reverse=True):
         for record in json.loads(job.runs):
             run = Run.model_validate(record)
             if run.id == bot.run_id and run.job_name == job.key.name:
@@ -93,13 +104,13 @@ def _recover_run(bot: TweetBot, jobs: list[ObservedJob]) -> Run | None:
 def _build_run(situation: Situation, jobs: list[ObservedJob]) -> Run:
     """Return a run that begins with prepare, by a name that none of its former Jobs has."""
     bot, former = situation.bot, situation.bot.status.run
-    attempt = max((job.attempt for job in jobs if job.kind == "prepare"), default=0) + 1
+    attempt = max((job.attempts[bot.run_id] for job in jobs if job.kind == "prepare"), default=0) + 1
     return Run(
         id=bot.run_id,
         number=former.number + 1 if former else 1,
         scheduled_time=former.scheduled_time if former else None,
         attempt=attempt,
-        job_name=names.job_name(bot.metadata.name, bot.run_id, "prepare", attempt),
+        job_name=name_job(situation, "prepare", attempt, 0),
         start_time=situation.now,
     )
 
@@ -128,6 +139,10 @@ def _repeat_run(situation: Situation, former: Run) -> Plan:
 def _find_useless_jobs(situation: Situation) -> tuple[ObservedJob, ...]:
     bot = situation.bot
     is_expired = seconds_until_removal(bot, situation.settings, situation.now) == 0
-    return tuple(
-        job for job in situation.observed.other_jobs if is_useless(job, bot.run_id, bot.status, is_expired=is_expired)
-    )
+    unneeded = (job for job in situation.observed.other_jobs if job.key not in situation.observed.needed_jobs)
+    return tuple(job for job in unneeded if is_useless(job, bot.run_id, bot.status, is_expired=is_expired))
+
+
+def _has_company(observed: Observed) -> bool:
+    is_assigned = observed.assignment is not None and observed.assignment.is_shared
+    return is_assigned or (observed.job is not None and observed.job.is_shared)

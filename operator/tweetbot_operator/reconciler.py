@@ -5,7 +5,7 @@ A crash between any two lines is repaired by the next look, for nothing is remem
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,13 +29,14 @@ from tweetbot_operator.cluster import (
 )
 from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.metrics import Metrics
-from tweetbot_operator.observed import Key, Observed, read_job
+from tweetbot_operator.observed import Assignment, Document, Key, Observed, read_job
 from tweetbot_operator.observer import Observer, is_owned
 from tweetbot_operator.plan import make_plan
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.situation import Plan
 from tweetbot_operator.store import Store
+from tweetbot_operator.waiting import Waiting
 from tweetbot_operator.workqueue import TryAgainError
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Reconciler:
         store: Store,
         inbox: Inbox,
         observer: Observer,
+        waiting: Waiting,
         settings: OperatorSettings,
         metrics: Metrics,
         clock: Callable[[], datetime],
@@ -68,6 +70,7 @@ class Reconciler:
         self._store = store
         self._inbox = inbox
         self._observer = observer
+        self._waiting = waiting
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -91,6 +94,7 @@ class Reconciler:
         stored = self._store.bot(key)
         if stored is None:
             self._inbox.forget(key)
+            self._waiting.drop(key)
             return None
         document = stored.read()
         try:
@@ -100,6 +104,7 @@ class Reconciler:
             return None
         observed = self._observer.observe(bot)
         plan = make_plan(bot, observed, self._settings, self._clock())
+        self._note_waiting(bot, plan)
         self._make_objects(bot, plan)
         if plan.status is not None:
             self._write_status(bot, plan.status)
@@ -109,6 +114,37 @@ class Reconciler:
         for announcement in plan.events:
             self._emit(bot, announcement)
         return plan.requeue_after
+
+    def assign(self, key: Key, assignment: Assignment) -> TweetBot | None:
+        """Give a waiting attempt to a Job; return the bot as it is then, or None if it waits for none any more."""
+        stored = self._store.bot(key)
+        if stored is None:
+            return None
+        bot = TweetBot.model_validate(stored.read())
+        observed = replace(self._observer.observe(bot), assignment=assignment)
+        plan = make_plan(bot, observed, self._settings, self._clock())
+        run = plan.status.run if plan.status else None
+        if plan.status is None or run is None or run.job_name != assignment.job_name:
+            return None
+        document = self._write_status(bot, plan.status)
+        if document is None:
+            return None
+        self._settle(key, plan, observed)
+        for announcement in plan.events:
+            self._emit(bot, announcement)
+        return TweetBot.model_validate(document)
+
+    def report(self, bot: TweetBot, wanted: TweetBotStatus) -> None:
+        """Write a status that no plan of this bot's own has told."""
+        self._write_status(bot, wanted)
+
+    def _note_waiting(self, bot: TweetBot, plan: Plan) -> None:
+        if plan.candidate is not None:
+            self._waiting.put(plan.candidate, self._uptime())
+        else:
+            self._waiting.drop(_name(bot))
+        if plan.needs_shared_job and bot.status.run and bot.status.run.job_name:
+            self._waiting.ask_for_job(Key(bot.metadata.namespace, bot.status.run.job_name))
 
     def _make_objects(self, bot: TweetBot, plan: Plan) -> None:
         try:
@@ -152,20 +188,21 @@ class Reconciler:
             self._cluster.delete("Job", key, uid)
             logger.info("useless job deleted namespace=%s job=%s", key.namespace, key.name)
         except (GoneError, ConflictError):
-            self._store.jobs.drop(key)
+            self._store.drop_job(key)
 
-    def _write_status(self, bot: status.Bot, wanted: TweetBotStatus) -> None:
-        """Write what differs; raise ConflictError if somebody wrote since the bot was read."""
+    def _write_status(self, bot: status.Bot, wanted: TweetBotStatus) -> Document | None:
+        """Write what differs and return the bot as it is then; raise ConflictError if somebody wrote meanwhile."""
         patch = diff(bot.status.to_wire(), wanted.to_wire())
         if not patch:
-            return
+            return None
         try:
             document = self._cluster.patch_status(_name(bot), bot.metadata.resource_version, patch)
         except GoneError:
             self._store.drop_bot(_name(bot))
-            return
+            return None
         self._store.put_bot(document)
         self._metrics.status_writes.inc()
+        return document
 
     def _write_finalizers(self, bot: TweetBot, finalizers: Sequence[str]) -> None:
         """Write the finalizers; the last one that goes lets the bot go."""
@@ -178,7 +215,7 @@ class Reconciler:
 
     def _settle(self, key: Key, plan: Plan, observed: Observed) -> None:
         """Tell the trainer that its result is stored; count and forget what has ended."""
-        if observed.result is not None:
+        if observed.result is not None and plan.candidate is None:
             self._inbox.acknowledge(key, observed.result)
         if plan.status is not None and plan.status.run is not None and plan.status.run.completion_time is not None:
             self._inbox.forget(key)

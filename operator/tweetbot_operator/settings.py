@@ -76,6 +76,17 @@ class Defaults(ApiModel):
     """Seconds after which the Jobs of a run that has ended are removed; None leaves them until the bot is deleted."""
 
 
+class Batching(ApiModel):
+    """How many bots share a Job, and how long one waits for others."""
+
+    max_bots: int = Field(default=64, ge=1, le=64)
+    """Bots that one Job works on at most; 1 gives each bot Jobs of its own."""
+    max_tokens: int = Field(default=5_000_000, ge=1)
+    """Tokens that one Job trains on at most, over all epochs of all its bots; a bigger bot has a Job of its own."""
+    window_seconds: int = Field(default=10, ge=0)
+    """Seconds that a bot waits for others at most."""
+
+
 class OperatorSettings(ApiModel):
     """Everything that the operator is told from outside."""
 
@@ -91,6 +102,8 @@ class OperatorSettings(ApiModel):
     """Namespaces that are watched; empty for all."""
     defaults: Defaults = Defaults()
     """What a bot gets when its spec leaves it out."""
+    batching: Batching = Batching()
+    """How many bots share a Job."""
     sources: SourceAccess = SourceAccess()
     """How sources on the network are reached; users cannot choose it."""
     retry_pause_seconds: int = Field(default=10, ge=0)

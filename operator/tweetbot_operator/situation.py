@@ -8,6 +8,7 @@ from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.manifest import Manifest
 from tweetbot_operator.observed import Observed, ObservedJob
+from tweetbot_operator.policies.batching import Candidate
 from tweetbot_operator.settings import OperatorSettings
 
 CHECK_SECONDS = 300
@@ -35,6 +36,10 @@ class Plan:
     """Objects that must not exist twice: one that exists is taken over only if the bot owns it."""
     apply: tuple[Manifest, ...] = ()
     """Objects that are brought into this form, whether they exist or not."""
+    candidate: Candidate | None = None
+    """The attempt that waits for others to share a Job with; what its trainer has said waits with it."""
+    needs_shared_job: bool = False
+    """Whether the Job that stands in status, or its manifest, is to be made for all bots that share it."""
     delete: tuple[ObservedJob, ...] = ()
     finalizers: tuple[str, ...] | None = None
     """The finalizers that the bot is to have; None if those it has are right."""

@@ -5,7 +5,7 @@ will until the spec changes, never both. Every status carries the generation tha
 """
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tweetbot_api import names
 from tweetbot_api.conditions import ConditionType, Reason, drop_condition, set_condition
@@ -17,7 +17,10 @@ from tweetbot_operator.policies.verdict import Verdict
 
 _LONGEST_MESSAGE = 4096
 _MOST_SAMPLES, _LONGEST_SAMPLE = 3, 600
-_RESULTS = ("data", "dataset", "evaluation", "outputs", "wandb", "samples", "failure", "progress", "stage")
+NO_RESULTS: Final[dict[str, Any]] = dict.fromkeys(
+    ("data", "dataset", "evaluation", "outputs", "wandb", "samples", "failure", "progress", "stage")
+)
+"""The status fields of a run that has only begun."""
 
 _STORED = Verdict(Reason.SUCCEEDED, "the model and its manifest are stored")
 
@@ -47,7 +50,7 @@ _FAILED: _Flags = {ConditionType.READY: False, ConditionType.STALLED: True, Cond
 def started(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:
     """Return the status of a new run: nothing of the former run's results is left."""
     verdict = Verdict(Reason.PENDING, f"run {run.number} is accepted")
-    return working(bot, "Pending", verdict, now, run=run, **dict.fromkeys(_RESULTS))
+    return working(bot, "Pending", verdict, now, run=run, **NO_RESULTS)
 
 
 def repeated(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:

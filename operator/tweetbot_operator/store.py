@@ -21,6 +21,8 @@ class _Named(Protocol):
         ...
 
 
+_DELETED_JOBS_KEPT = 10_000
+
 _Fact = TypeVar("_Fact", bound=_Named)
 
 
@@ -83,11 +85,13 @@ class Facts(Generic[_Fact]):
 
 @dataclass(frozen=True, slots=True)
 class StoredBot:
-    """A TweetBot as it was last seen: the phase for the metrics, the whole as compact JSON."""
+    """A TweetBot as it was last seen: what is asked of many at once, and the whole as compact JSON."""
 
     version: int
     uid: str
     phase: str
+    job: Key | None
+    """The Job that its run counts on, while the run goes on."""
     body: bytes
 
     def read(self) -> dict[str, Any]:
@@ -104,27 +108,36 @@ class Store:
         self.pods: Facts[ObservedPod] = Facts()
         self._lock = threading.Lock()
         self._bots: dict[Key, StoredBot] = {}
+        self._bots_of_job: dict[Key, set[Key]] = defaultdict(set)
+        self._phases: Counter[tuple[str, str]] = Counter()
+        self._deleted_jobs: dict[Key, None] = {}
 
     def put_bot(self, document: Document) -> Key:
         """Keep a TweetBot unless a newer version is there."""
         key, version = read_key(document), _read_version(document)
         metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+        status = document.get("status") or {}
         bot = StoredBot(
             version=version,
             uid=metadata["uid"],
-            phase=str((document.get("status") or {}).get("phase") or "Pending"),
+            phase=str(status.get("phase") or "Pending"),
+            job=_read_job_of(key, status.get("run") or {}),
             body=json.dumps({**document, "metadata": metadata}, separators=(",", ":")).encode(),
         )
         with self._lock:
             present = self._bots.get(key)
             if present is None or present.uid != bot.uid or present.version <= version:
+                self._forget(key)
                 self._bots[key] = bot
+                self._phases[key.namespace, bot.phase] += 1
+                if bot.job is not None:
+                    self._bots_of_job[bot.job].add(key)
         return key
 
     def drop_bot(self, key: Key) -> None:
         """Forget a TweetBot."""
         with self._lock:
-            self._bots.pop(key, None)
+            self._forget(key)
 
     def bot(self, key: Key) -> StoredBot | None:
         """Return a TweetBot."""
@@ -133,8 +146,21 @@ class Store:
 
     def count_phases(self) -> Counter[str]:
         """Return how many TweetBots are in each phase."""
+        counted: Counter[str] = Counter()
         with self._lock:
-            return Counter(bot.phase for bot in self._bots.values())
+            for (_, phase), number in self._phases.items():
+                counted[phase] += number
+        return counted
+
+    def count_phase(self, namespace: str, phase: str) -> int:
+        """Return how many TweetBots of a namespace are in a phase."""
+        with self._lock:
+            return self._phases[namespace, phase]
+
+    def bots_of_job(self, job: Key) -> list[Key]:
+        """Return the TweetBots whose runs count on a Job, by name."""
+        with self._lock:
+            return sorted(self._bots_of_job.get(job, ()))
 
     def put_job(self, document: Document, seen: float) -> ObservedJob:
         """Keep the facts of a Job."""
@@ -143,11 +169,39 @@ class Store:
         self.jobs.put(job, bots, _read_version(document), seen)
         return job
 
+    def drop_job(self, key: Key) -> None:
+        """Forget a Job, but not that it was there."""
+        self.jobs.drop(key)
+        with self._lock:
+            self._deleted_jobs[key] = None
+            if len(self._deleted_jobs) > _DELETED_JOBS_KEPT:
+                del self._deleted_jobs[next(iter(self._deleted_jobs))]
+
+    def is_job_deleted(self, key: Key) -> bool:
+        """Tell whether a Job was seen to go, lately."""
+        with self._lock:
+            return key in self._deleted_jobs
+
     def put_pod(self, document: Document, seen: float) -> ObservedPod:
         """Keep the facts of a pod."""
         pod = read_pod(document)
         self.pods.put(pod, [Key(pod.key.namespace, pod.job_name)], _read_version(document), seen)
         return pod
+
+    def _forget(self, key: Key) -> None:
+        bot = self._bots.pop(key, None)
+        if bot is None:
+            return
+        self._phases[key.namespace, bot.phase] -= 1
+        if bot.job is not None:
+            self._bots_of_job[bot.job].discard(key)
+            if not self._bots_of_job[bot.job]:
+                del self._bots_of_job[bot.job]
+
+
+def _read_job_of(bot: Key, run: Document) -> Key | None:
+    is_going_on = run.get("jobName") and not run.get("completionTime")
+    return Key(bot.namespace, run["jobName"]) if is_going_on else None
 
 
 def read_key(document: Document) -> Key:

@@ -192,7 +192,9 @@ def test_an_edit_starts_the_next_run_and_removes_the_former_one(api: Api, namesp
     assert status["observedGeneration"] == 2
     wait_for(lambda: len(api.list(namespace, "jobs")) == 1)
     assert former["run"]["id"] not in {
-        job["metadata"]["labels"]["tweetbot.dev/run-id"] for job in api.list(namespace, "jobs")
+        label.removeprefix("run.tweetbot.dev/")
+        for job in api.list(namespace, "jobs")
+        for label in job["metadata"]["labels"]
     }
 
 

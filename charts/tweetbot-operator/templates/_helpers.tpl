@@ -49,6 +49,10 @@ server:
 namespaces: {{ toJson .Values.namespaces }}
 defaults:
   {{- toYaml .Values.defaults | nindent 2 }}
+batching:
+  maxBots: {{ int .Values.batching.maxBots }}
+  maxTokens: {{ int .Values.batching.maxTokens }}
+  windowSeconds: {{ int .Values.batching.windowSeconds }}
 sources: {{ toJson .Values.sources }}
 retryPauseSeconds: {{ int .Values.retryPauseSeconds }}
 maxPreemptions: {{ int .Values.maxPreemptions }}

@@ -17,10 +17,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-# to hand the run manifest to a Job by server-side apply; ConfigMaps are never read
+# to hand the run manifest to a Job by server-side apply, and to see whether a shared Job has its own
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [create, patch]
+  verbs: [get, create, patch]
 # to tell of a run's turns, and to read what only an Event says: why a pod is refused or does not start
 - apiGroups: [""]
   resources: [events]

@@ -18,7 +18,7 @@ class Announcement:
 
     reason: Reason
     message: str
-    subject: str
+    subject: str | None
     """What it is about, such as the Job of an attempt; the same reason about the same subject is told once."""
     is_warning: bool = False
 
@@ -27,7 +27,7 @@ def build_event(bot: TweetBot, announcement: Announcement, now: datetime) -> dic
     """Return the core/v1 Event manifest of an announcement."""
     metadata = bot.metadata
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    identity = names.digest(metadata.uid, announcement.reason, announcement.subject)
+    identity = names.digest(metadata.uid, announcement.reason, announcement.subject or "")
     return {
         "apiVersion": "v1",
         "kind": "Event",

@@ -50,12 +50,11 @@ def build_config_map(
 
 
 def build_labels(kind: names.JobKind, bots: Sequence[TweetBot]) -> dict[str, str]:
-    """Return the labels of a Job, its pods and its ConfigMap; the run is named by the first bot of the batch."""
-    run = bots[0].status.run
-    assert run, "a Job is made only for a run that stands in status"  # noqa: S101 - make_plan sees to it
+    """Return the labels of a Job, its pods and its ConfigMap."""
+    runs = [bot.status.run for bot in bots if bot.status.run]
+    assert len(runs) == len(bots), "a Job is made only for runs that stand in status"  # noqa: S101 - make_plan sees to it
     return {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
         names.LABEL_JOB_KIND: kind,
-        names.LABEL_RUN_ID: run.id,
-        names.LABEL_ATTEMPT: str(run.attempt),
+        **{names.run_label(run.id): str(run.attempt) for run in runs},
     }

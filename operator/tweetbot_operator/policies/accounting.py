@@ -18,13 +18,13 @@ def count_seconds(run: Run, pods: Sequence[ObservedPod], now: datetime) -> int:
     return max(0, round(sum((end - start).total_seconds() for start, end in spans)))
 
 
-def close_attempt(run: Run, pods: Sequence[ObservedPod], gpus: int, now: datetime) -> Run:
-    """Return the run with the time of the attempt that ends now added up."""
+def close_attempt(run: Run, pods: Sequence[ObservedPod], gpus: int, num_bots: int, now: datetime) -> Run:
+    """Return the run with the time of the attempt that ends now added up; bots of one Job share its GPU time."""
     seconds = count_seconds(run, pods, now)
     return run.model_copy(
         update={
             "active_seconds": run.active_seconds + seconds,
-            "gpu_seconds": run.gpu_seconds + (seconds * gpus if run.job_kind == "train" else 0),
+            "gpu_seconds": run.gpu_seconds + (round(seconds * gpus / num_bots) if run.job_kind == "train" else 0),
             "attempt_start_time": None,
         }
     )

@@ -1,4 +1,7 @@
-"""Is the newest progress worth a write? At once if the stage changed, else at most once in ten seconds."""
+"""Is the newest progress worth a write? At once if the stage changed, else at most once in ten seconds.
+
+Bots that share a Job are through a stage in moments: theirs is written less often, the less the more they are.
+"""
 
 from datetime import datetime
 
@@ -6,15 +9,18 @@ from tweetbot_api.status import Progress, TweetBotStatus
 from tweetbot_operator.observed import Report
 
 MIN_INTERVAL_SECONDS = 10
+_BOTS_PER_INTERVAL = 8
 _KEPT = ("step", "total_steps", "loss", "tokens_per_second")
 
 
-def seconds_until_due(status: TweetBotStatus, report: Report, now: datetime) -> float:
-    """Return how long the report has to wait for its write; 0 for now."""
+def seconds_until_due(status: TweetBotStatus, report: Report, num_bots: int, now: datetime) -> float:
+    """Return how long the report of one of so many bots of a Job has to wait for its write; 0 for now."""
     last = status.progress.last_heartbeat_time if status.progress else None
-    if last is None or report.message.stage != status.stage:
+    if num_bots == 1 and (last is None or report.message.stage != status.stage):
         return 0
-    return max(0.0, MIN_INTERVAL_SECONDS - (now - last).total_seconds())
+    interval = MIN_INTERVAL_SECONDS * max(1.0, num_bots / _BOTS_PER_INTERVAL)
+    since = last or status.run.start_time if status.run else None
+    return max(0.0, interval - (now - since).total_seconds()) if since else 0.0
 
 
 def is_news(status: TweetBotStatus, report: Report) -> bool:

@@ -1,4 +1,4 @@
-"""Which Jobs of a bot have nothing left to do? A Job that works for other bots too is left to them."""
+"""Which Jobs of a bot have nothing left to do? Asked only of Jobs that no other bot counts on."""
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import TweetBotStatus
@@ -10,15 +10,16 @@ def is_useless(job: ObservedJob, run_id: str, status: TweetBotStatus, *, is_expi
 
     A view of the past never calls a Job useless that is of use: attempts and runs only go forward.
     """
-    if job.is_deleting or len(job.owners) > 1:
+    if job.is_deleting:
         return False
-    if job.run_id != run_id:
+    attempt = job.attempts.get(run_id)
+    if attempt is None:
         return True
     run = status.run
     if run is None or run.id != run_id:
         return False
     if run.completion_time is None:
-        return job.kind == run.job_kind and job.attempt < run.attempt and not job.is_finished
+        return job.kind == run.job_kind and attempt < run.attempt and not job.is_finished
     if job.is_finished:
         return is_expired
     # A pod that has sent its result may still store its log, so only a run that was cut off is cut off here.

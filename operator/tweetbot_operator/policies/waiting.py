@@ -20,18 +20,33 @@ _PHASES: dict[JobKind, Phase] = {"prepare": "Preparing", "train": "Training", "p
 def describe_wait(job: ObservedJob, pod: ObservedPod | None, warning: WarningEvent | None) -> Verdict:
     """Return what holds the Job up, or what it is doing if nothing does."""
     if job.state == "suspended":
-        return Verdict(Reason.QUEUED, f"the Job {job.key.name} waits for its queue to admit it")
+        return describe_queue(job.key.name)
     if warning and (pod is None or pod.is_starting):
         reason = Reason.POD_REFUSED if pod is None else Reason.POD_NOT_STARTED
         return Verdict(reason, f"{warning.reason}: {warning.message}")
     if pod is None or not pod.is_live:
-        return _DOING[job.kind]
-    return _describe_pod(pod) or _DOING[job.kind]
+        return describe_work(job.kind)
+    return _describe_pod(pod) or describe_work(job.kind)
+
+
+def describe_queue(job_name: str) -> Verdict:
+    """Return what is said of a Job that its queue holds back."""
+    return Verdict(Reason.QUEUED, f"the Job {job_name} waits for its queue to admit it")
+
+
+def describe_work(kind: JobKind) -> Verdict:
+    """Return what is said of a Job that nothing holds up."""
+    return _DOING[kind]
 
 
 def name_phase(job: ObservedJob) -> Phase:
     """Return the phase of a run whose Job is not finished."""
-    return "Queued" if job.state == "suspended" else _PHASES[job.kind]
+    return "Queued" if job.state == "suspended" else name_work(job.kind)
+
+
+def name_work(kind: JobKind) -> Phase:
+    """Return the phase of a run whose Job nothing holds back."""
+    return _PHASES[kind]
 
 
 def _describe_pod(pod: ObservedPod) -> Verdict | None:

@@ -53,7 +53,12 @@ class Exploration:
         before, had_ended, num_jobs = world.bot.status, world.has_ended, len(world.jobs_created)
         world.do(ACTIONS[action])
         after = world.bot.status
-        live = Counter(pod["metadata"]["labels"]["tweetbot.dev/run-id"] for pod in world.live_pods)
+        live = Counter(
+            label
+            for pod in world.live_pods
+            for label in pod["metadata"]["labels"]
+            if label.startswith("run.tweetbot.dev/")
+        )
         assert max(live.values(), default=0) <= 1, (action, live)
         assert is_allowed(before.phase, after.phase), (action, before.phase, after.phase)
         if had_ended:

@@ -20,6 +20,7 @@ from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observer import Observer
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.store import Store
+from tweetbot_operator.waiting import Waiting
 from tweetbot_operator.workqueue import TryAgainError, WorkQueue
 
 State = tuple[Any, ...]
@@ -80,6 +81,7 @@ class Replica:
                 clock=lambda: world.now,
                 uptime=world.uptime,
             ),
+            waiting=Waiting(lambda item, seconds: None),
             settings=world.settings,
             metrics=world.metrics,
             clock=lambda: world.now,

@@ -119,8 +119,7 @@ def make_labels(bot: TweetBot) -> dict[str, str]:
     return {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
         names.LABEL_JOB_KIND: run.job_kind,
-        names.LABEL_RUN_ID: run.id,
-        names.LABEL_ATTEMPT: str(run.attempt),
+        names.run_label(run.id): str(run.attempt),
     }
 
 
@@ -145,6 +144,7 @@ def make_settings(**changes: Any) -> OperatorSettings:
         "images": {"prepare": "registry.test/prepare:1", "train": "registry.test/train:1"},
         "server": {"url": "https://operator.tweetbot.svc:8443"},
         "defaults": {"s3": {"bucket": "models"}},
+        "batching": {"maxBots": 1},
         **changes,
     }
     return OperatorSettings.model_validate(document)

@@ -2,10 +2,10 @@
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tweetbot_operator.cluster import AlreadyExistsError, ConflictError, GoneError
+from tweetbot_operator.cluster import AlreadyExistsError, ConflictError, GoneError, RefusedError
 from tweetbot_operator.observed import Key
 
 Document = dict[str, Any]
@@ -24,6 +24,8 @@ class FakeCluster:
         """What watches will tell, in order: kind, type, object."""
         self.writes: list[str] = []
         self.reads: list[str] = []
+        self.refusals: dict[str, str] = {}
+        """Kinds that may not be created, and why."""
         self.tokens: dict[str, Document] = {}
         self.crash_at: int | None = None
         """The number of the write that kills the operator; None for never."""
@@ -39,12 +41,12 @@ class FakeCluster:
             raise GoneError(f"{kind} {key.name}")
         return copy.deepcopy(self.objects[kind, key])
 
-    def list_pods(self, namespace: str, labels: Mapping[str, str]) -> list[Document]:
+    def list_pods(self, namespace: str, label: str) -> list[Document]:
         self.reads.append("list Pod")
         return [
             copy.deepcopy(pod)
             for (kind, key), pod in self.objects.items()
-            if kind == "Pod" and key.namespace == namespace and labels.items() <= pod["metadata"]["labels"].items()
+            if kind == "Pod" and key.namespace == namespace and label in pod["metadata"]["labels"]
         ]
 
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
@@ -54,6 +56,8 @@ class FakeCluster:
 
     def create(self, manifest: Document) -> Document:
         kind, key = manifest["kind"], _key(manifest)
+        if kind in self.refusals:
+            raise RefusedError(self.refusals[kind])
         if (kind, key) in self.objects:
             raise AlreadyExistsError(f"{kind} {key.name}")
         return self._write(f"create {kind} {key.name}", lambda: self.put(manifest))

@@ -97,7 +97,7 @@ def test_suspending_a_bot_leaves_the_job_to_its_neighbours() -> None:
     life.edit(suspend=True)
     life.step(life.observe(name="runs"))
 
-    assert life.step(Observed(other_jobs=(shared,))).delete == ()
+    assert life.step(Observed(other_jobs=(shared,), needed_jobs=frozenset({shared.key}))).delete == ()
 
 
 # Preemption

@@ -16,6 +16,7 @@ from tweetbot_operator.observed import Key
 from tweetbot_operator.observer import Observer
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.store import Store
+from tweetbot_operator.waiting import Waiting
 from tweetbot_operator.workqueue import TryAgainError, WorkQueue
 
 BOT = Key("default", "ann")
@@ -50,6 +51,7 @@ class World:
             store=self.store,
             inbox=self.inbox,
             observer=observer,
+            waiting=Waiting(lambda item, seconds: None),
             settings=self.settings,
             metrics=self.metrics,
             clock=lambda: self.now,

@@ -1,0 +1,187 @@
+"""Gives waiting bots to Jobs: the assignment stands in each bot's status before the Job is made.
+
+A crash in between is repaired by the bots themselves: whoever has a shared Job in its status and misses it asks for it,
+and it is made for all that have it in theirs. Whoever comes too late for a Job that is there waits again.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from tweetbot_api import names
+from tweetbot_api.conditions import Reason
+from tweetbot_api.types import TweetBot
+from tweetbot_operator import status
+from tweetbot_operator.builders.job import build_job
+from tweetbot_operator.builders.manifest import build_config_map
+from tweetbot_operator.cluster import (
+    AlreadyExistsError,
+    Cluster,
+    ConflictError,
+    GoneError,
+    RefusedError,
+    TransientError,
+)
+from tweetbot_operator.metrics import Metrics
+from tweetbot_operator.observed import Assignment, Key, ObservedJob
+from tweetbot_operator.policies.batching import Candidate, Group, choose_batches, is_full
+from tweetbot_operator.policies.verdict import Verdict
+from tweetbot_operator.reconciler import Reconciler
+from tweetbot_operator.settings import OperatorSettings
+from tweetbot_operator.store import Store
+from tweetbot_operator.waiting import SharedJob, Waited, Waiting
+from tweetbot_operator.workqueue import TryAgainError
+
+logger = logging.getLogger(__name__)
+
+CALM_SECONDS = 1.0
+"""Bots that are applied together come within this time of one another."""
+
+
+class Dispatcher:
+    """Makes shared Jobs."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        waiting: Waiting,
+        reconciler: Reconciler,
+        settings: OperatorSettings,
+        operator_ca: Callable[[], str],
+        ask_for: Callable[[Key], None],
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+        uptime: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._waiting = waiting
+        self._reconciler = reconciler
+        self._settings = settings
+        self._operator_ca = operator_ca
+        self._ask_for = ask_for
+        self._metrics = metrics
+        self._clock = clock
+        self._uptime = uptime
+
+    def dispatch(self, group: Group) -> float | None:
+        """Give those of a group to Jobs who have waited enough; return after how many seconds to look again."""
+        waited = self._waiting.of(group)
+        limits = self._settings.batching
+        with _tried_again():
+            for batch in choose_batches([item.candidate for item in waited], limits):
+                if is_full(batch, limits) or self._is_time(group, waited):
+                    self._assign(batch)
+        return CALM_SECONDS if self._waiting.of(group) else None
+
+    def make_job(self, job: SharedJob) -> None:
+        """Make the Job that bots have in their status, and its manifest, where either is missing."""
+        with _tried_again():
+            if self._is_made(job.key):
+                return
+            members = [bot for key in self._store.bots_of_job(job.key) if (bot := self._confirm(key, job.key))]
+            if members:
+                self._make_job(job.key, members)
+
+    def _is_made(self, key: Key) -> bool:
+        if self._store.jobs.get(key) is None:
+            return False
+        try:
+            self._cluster.get("ConfigMap", key)
+        except GoneError:
+            return False
+        return True
+
+    def _is_time(self, group: Group, waited: Sequence[Waited]) -> bool:
+        """Tell whether nobody else is to be waited for."""
+        now = self._uptime()
+        if now - min(item.since for item in waited) >= self._settings.batching.window_seconds:
+            return True
+        if now - max(item.since for item in waited) < CALM_SECONDS:
+            return False
+        if group.kind == "prepare":
+            return True
+        expected = self._store.count_phase(group.namespace, "Preparing")
+        return expected <= sum(item.candidate.is_preparing for item in waited)
+
+    def _assign(self, batch: Sequence[Candidate]) -> None:
+        kind, namespace = batch[0].group.kind, batch[0].group.namespace
+        is_shared = len(batch) > 1
+        own_names = [candidate.job_name for candidate in batch]
+        job_name = names.shared_job_name(kind, own_names) if is_shared else own_names[0]
+        members = []
+        for candidate in batch:
+            self._waiting.drop(candidate.bot)
+            try:
+                bot = self._reconciler.assign(candidate.bot, Assignment(job_name=job_name, is_shared=is_shared))
+            except (ConflictError, TransientError) as error:
+                # It comes to wait again by itself, and what is missed here is made up for by the rest.
+                logger.info("not assigned namespace=%s name=%s reason=%s", *candidate.bot, error)
+                self._ask_for(candidate.bot)
+                continue
+            if bot is not None:
+                members.append(bot)
+        if is_shared and members:
+            self._make_job(Key(namespace, job_name), members)
+
+    def _confirm(self, key: Key, job: Key) -> TweetBot | None:
+        """Return the bot as it is now, if its run still counts on the Job."""
+        try:
+            document = self._cluster.get(names.KIND, key)
+        except GoneError:
+            self._store.drop_bot(key)
+            return None
+        self._store.put_bot(document)
+        bot = TweetBot.model_validate(document)
+        run = bot.status.run
+        is_wanted = run is not None and run.id == bot.run_id and run.job_name == job.name and not run.completion_time
+        return bot if is_wanted and bot.metadata.deletion_timestamp is None else None
+
+    def _make_job(self, key: Key, members: Sequence[TweetBot]) -> None:
+        kind = members[0].status.run.job_kind if members[0].status.run else "train"
+        try:
+            job = self._create_or_find(kind, key, members)
+            self._give_manifest(kind, job, members)
+        except RefusedError as error:
+            self._report_refusal(members, error)
+            raise TryAgainError(f"{key.name}: {error}") from error
+
+    def _create_or_find(self, kind: names.JobKind, key: Key, members: Sequence[TweetBot]) -> ObservedJob:
+        try:
+            document = self._cluster.create(build_job(kind, key.name, members, self._settings))
+        except AlreadyExistsError:
+            document = self._cluster.get("Job", key)
+        else:
+            self._metrics.jobs_created.labels(kind).inc()
+            logger.info("job created namespace=%s job=%s bots=%d", *key, len(members))
+        return self._store.put_job(document, self._uptime())
+
+    def _give_manifest(self, kind: names.JobKind, job: ObservedJob, members: Sequence[TweetBot]) -> None:
+        """Make the manifest, in the order of the Job's owners: results are told by it."""
+        by_uid = {bot.metadata.uid: bot for bot in members}
+        bots = [by_uid[owner.uid] for owner in job.owners if owner.uid in by_uid]
+        if len(bots) < len(job.owners):
+            # Somebody has left since, and the manifest can be made for all or for none: those who stay wait again.
+            if job.state in {"active", "suspended"} and not job.is_deleting:
+                self._cluster.delete("Job", job.key, job.uid)
+            return
+        self._cluster.apply(build_config_map(kind, job, bots, self._settings, self._operator_ca()))
+
+    def _report_refusal(self, members: Sequence[TweetBot], error: RefusedError) -> None:
+        message = f"Kubernetes refuses the Job or ConfigMap of {len(members)} bots: {error}"
+        logger.warning("objects refused bots=%d reason=%s", len(members), error)
+        for bot in members:
+            verdict = Verdict(Reason.PENDING, message)
+            self._reconciler.report(bot, status.working(bot, "Pending", verdict, self._clock()))
+
+
+@contextmanager
+def _tried_again() -> Iterator[None]:
+    """Turn what is nobody's mistake into a wish to be called again."""
+    try:
+        yield
+    except (ConflictError, TransientError, GoneError) as error:
+        raise TryAgainError(str(error)) from error

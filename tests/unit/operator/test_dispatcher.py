@@ -1,0 +1,231 @@
+"""Several bots in one Job: assigned, made, followed, left, and mended after every crash."""
+
+import pytest
+
+from tests.unit.operator.company import Company
+from tests.unit.operator.factories import make_failure, make_outcome, make_tweetbot_document
+from tweetbot_operator.observed import Key
+
+NAMES = ("ann", "ben", "cat")
+
+
+def company(*names: str, **batching: object) -> Company:
+    return Company(*(names or NAMES), **batching)
+
+
+def test_bots_that_come_together_share_both_jobs() -> None:
+    world = company()
+    world.run_on(2)
+    assert world.jobs == [("prepare", list(NAMES)), ("train", list(NAMES))]
+    assert set(world.statuses.values()) == {"Succeeded"}
+
+
+def test_each_bot_of_a_batch_costs_three_status_writes_and_no_event() -> None:
+    names = [f"bot-{number:02}" for number in range(16)]
+    world = Company(*names, max_bots=16)
+    world.run_on(2)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    patches = [write for write in world.cluster.writes if write.startswith("patch")]
+    assert len(patches) == 3 * len(names)
+    assert len(world.cluster.writes) == len(patches) + 4
+
+
+def test_no_more_bots_share_a_job_than_the_platform_allows() -> None:
+    names = [f"bot-{number:02}" for number in range(12)]
+    world = Company(*names, max_bots=8, windowSeconds=60)
+    world.run_on(3)
+    sizes = sorted((kind, len(bots)) for kind, bots in world.jobs)
+    assert sizes == [("prepare", 4), ("prepare", 8), ("train", 4), ("train", 8)]
+    assert sorted(name for kind, bots in world.jobs if kind == "train" for name in bots) == names
+
+
+def test_a_bot_that_comes_alone_waits_a_moment_and_has_jobs_of_its_own_name() -> None:
+    world = company("ann")
+    world.run_on(2)
+    run_id = world.bot_named("ann").status.run.id
+    assert world.jobs_created == [f"ann-{run_id}-prepare-1", f"ann-{run_id}-train-1"]
+    assert world.statuses == {"ann": "Succeeded"}
+
+
+def test_prepared_bots_wait_for_those_who_are_still_being_prepared() -> None:
+    world = company("ann", "ben", max_bots=8, windowSeconds=300)
+    world.live(5)
+    world.add("cat")
+    world.live(5)
+    world.start_pods()
+    world.live(2)
+    first = next(pod for pod in world.live_pods if "ann" in world.bots_of(world.job_of(pod)))
+    world.cluster.objects["Pod", Key("default", first["metadata"]["name"])]["status"]["phase"] = "Running"
+    others = [pod for pod in world.live_pods if pod["metadata"]["name"] != first["metadata"]["name"]]
+    assert len(others) == 1
+    world.end_jobs()
+    world.live(5)
+    assert ("train", ["ann", "ben", "cat"]) in world.jobs
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after the commit", "before the commit"])
+def test_a_crash_at_any_write_changes_nothing_in_the_end(committed: bool) -> None:
+    calm = company()
+    calm.run_on(2)
+    for crash_at in range(1, len(calm.cluster.writes) + 1):
+        world = company()
+        world.cluster.crash_at, world.cluster.commits_before_crash = crash_at, committed
+        world.run_on(4)
+        assert set(world.statuses.values()) == {"Succeeded"}, crash_at
+        trained = sorted(name for kind, bots in world.jobs if kind == "train" for name in bots)
+        prepared = sorted(name for kind, bots in world.jobs if kind == "prepare" for name in bots)
+        assert (trained, prepared) == (list(NAMES), list(NAMES)), crash_at
+        assert {world.bot_named(name).status.run.attempt for name in NAMES} == {1}
+
+
+def test_a_bot_that_changed_while_it_was_assigned_is_left_out_and_comes_later() -> None:
+    world = company()
+    original = world.reconciler.assign
+
+    def assign(key: Key, assignment: object) -> object:
+        if key.name == "ben" and "maxAttempts" not in world.cluster.get("TweetBot", key)["spec"]:
+            world.edit_bot("ben", maxAttempts=5)
+        return original(key, assignment)
+
+    world.reconciler.assign = assign
+    world.run_on(3)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert [bots for kind, bots in world.jobs if kind == "prepare"] == [["ann", "cat"], ["ben"]]
+
+
+def test_one_bots_failure_leaves_its_neighbours_alone() -> None:
+    world = company()
+    world.live()
+    world.start_pods()
+    world.live(2)
+    world.end_jobs(exit_code=65, ben=make_failure("TooLittleText", 65))
+    world.run_on(2)
+    assert world.statuses == {"ann": "Succeeded", "ben": "Failed", "cat": "Succeeded"}
+    assert ("train", ["ann", "cat"]) in world.jobs
+    assert world.bot_named("ben").status.failure.reason == "TooLittleText"
+
+
+def test_a_job_that_dies_hands_its_unfinished_bots_to_another_and_the_finished_stay_finished() -> None:
+    names = [f"bot-{number:02}" for number in range(16)]
+    world = Company(*names, max_bots=16)
+    world.live()
+    world.start_pods()
+    world.live(2)
+    world.end_jobs()
+    world.live()
+    world.start_pods()
+    world.live(2)
+    cut_off = dict.fromkeys(names, make_failure("Killed", 137))
+    world.end_jobs(137, **{**cut_off, "bot-03": make_outcome("train")})
+    done = world.bot_named("bot-03").status
+    world.run_on(3)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert world.bot_named("bot-03").status.run.attempt == 1
+    assert done.run.id == world.bot_named("bot-03").status.run.id
+    again = [bots for kind, bots in world.jobs if kind == "train"][1:]
+    assert [len(bots) for bots in again] == [2] * 7 + [1]
+    assert sorted(name for bots in again for name in bots) == sorted(set(names) - {"bot-03"})
+
+
+@pytest.mark.parametrize("how", ["suspend", "delete", "edit"])
+def test_one_bot_that_leaves_does_not_disturb_the_job_of_the_others(how: str) -> None:
+    world = company()
+    world.live()
+    world.start_pods()
+    world.live(2)
+    (job,) = world.cluster.all("Job")
+    if how == "delete":
+        world.cluster.objects.pop(("TweetBot", Key("default", "ben")))
+    else:
+        world.edit_bot("ben", **({"suspend": True} if how == "suspend" else {"runID": "again"}))
+    world.live()
+    assert (
+        world.cluster.get("Job", Key("default", job["metadata"]["name"]))["metadata"]["uid"] == job["metadata"]["uid"]
+    )
+    world.end_jobs()
+    world.run_on(3)
+    assert (world.statuses["ann"], world.statuses["cat"]) == ("Succeeded", "Succeeded")
+    if how == "edit":
+        assert (world.statuses["ben"], world.bot_named("ben").status.run.number) == ("Succeeded", 2)
+    if how == "suspend":
+        assert (world.statuses["ben"], world.bot_named("ben").status.run.attempt) == ("Suspended", 2)
+
+
+def test_a_job_that_all_its_bots_have_left_is_deleted() -> None:
+    world = company()
+    world.live()
+    for name in NAMES:
+        world.edit_bot(name, suspend=True)
+    world.live()
+    assert world.jobs == []
+    assert set(world.statuses.values()) == {"Suspended"}
+
+
+def test_a_shared_job_is_removed_when_the_time_of_its_last_bot_is_over() -> None:
+    world = company()
+    world.run_on(2)
+    world.wait(90_000)
+    world.restart()
+    world.live(3)
+    assert world.jobs == []
+    assert set(world.statuses.values()) == {"Succeeded"}
+
+
+def test_a_deleted_shared_job_is_an_interruption_even_before_it_was_recorded() -> None:
+    world = company()
+    world.live()
+    assert world.bot_named("ann").status.run.job_uid is None
+    world.delete_jobs()
+    world.run_on(4)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert {world.bot_named(name).status.run.preemptions for name in NAMES} == {1}
+
+
+def test_a_refused_job_is_told_to_all_its_bots_and_made_when_it_may_be() -> None:
+    world = company()
+    world.cluster.refusals = {"Job": "exceeded quota: jobs"}
+    world.live()
+    messages = [world.bot_named(name).status.conditions[0].message for name in NAMES]
+    assert all("exceeded quota: jobs" in message for message in messages)
+    world.cluster.refusals = {}
+    world.live(120)
+    world.run_on(2)
+    assert set(world.statuses.values()) == {"Succeeded"}
+
+
+def test_bots_of_one_job_share_its_gpu_time() -> None:
+    world = company("ann", "ben")
+    world.live()
+    world.start_pods()
+    world.live(3)
+    world.end_jobs()
+    world.live()
+    world.start_pods()
+    world.live(20)
+    world.end_jobs()
+    world.live(3)
+    seconds = [world.bot_named(name).status.run.gpu_seconds for name in ("ann", "ben")]
+    assert seconds[0] == seconds[1]
+    assert 9 <= seconds[0] <= 12
+
+
+def test_a_quiet_batch_is_quiet_for_a_new_operator_too() -> None:
+    world = company()
+    world.run_on(2)
+    writes = len(world.cluster.writes)
+    world.restart()
+    world.live(60)
+    assert len(world.cluster.writes) == writes
+
+
+def test_a_status_that_was_removed_by_hand_is_taken_up_from_the_shared_job() -> None:
+    world = company()
+    world.live()
+    world.start_pods()
+    world.live(2)
+    bot = world.cluster.get("TweetBot", Key("default", "ben"))
+    world.phases["ben"] = None
+    world.cluster.put({**bot, "status": make_tweetbot_document("ben")["status"]})
+    world.run_on(3)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert [kind for kind, _ in world.jobs] == ["prepare", "train"]
