@@ -86,6 +86,8 @@ class Reason(StrEnum):
     INTERRUPTED = "Interrupted"
     EVICTED = "Evicted"
     GPU_FAULT = "GPUFault"
+    PEER_LOST = "PeerLost"
+    PEERS_MISSING = "PeersMissing"
     TOO_MANY_PREEMPTIONS = "TooManyPreemptions"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     RESULT_LOST = "ResultLost"
@@ -346,6 +348,17 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "The GPU reported an error that is not the program's.",
         "Nothing at first: it is tried again. If it stays, look at the node's Xid and ECC errors and take it out.",
         ExitCode.GPU_FAULT,
+    ),
+    Reason.PEER_LOST: Explanation(
+        "Another process of the same training ended, or could not be reached any more, and left no cause of its own.",
+        "Nothing at first: it is tried again. If it stays, look at the node of the pod that ended first, and whether a "
+        "NetworkPolicy lets the pods of a Job speak to each other.",
+        ExitCode.PEER_LOST,
+    ),
+    Reason.PEERS_MISSING: Explanation(
+        "A training of several pods (`spec.resources.nodes`) waited in vain for all of them to start.",
+        "Ask for less, or name a Kueue queue in `spec.resources.queueName`, which admits all pods or none.",
+        ExitCode.PEER_LOST,
     ),
     Reason.TOO_MANY_PREEMPTIONS: Explanation(
         "The run was stopped from outside more often than the platform's settings allow (`maxPreemptions`).",

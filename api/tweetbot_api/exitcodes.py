@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """S3, the model hub or the network failed; trying again may help."""
     GPU_FAULT = 172
     """The GPU reported an error."""
+    PEER_LOST = 173
+    """Another process of the same training ended or did not come; that one may tell why."""
 
 
 PERMANENT = frozenset({ExitCode.BAD_SPEC, ExitCode.TOO_LITTLE_TEXT, ExitCode.HANDLE_MISSING, ExitCode.SOURCE_REFUSED})

@@ -67,6 +67,8 @@ ENV_MASTER_ADDRESS: Final = "PET_MASTER_ADDR"
 """Host name of the first pod."""
 ENV_MASTER_PORT: Final = "PET_MASTER_PORT"
 """Port on the first pod where the processes meet."""
+MASTER_PORT: Final = 29400
+"""That port, torchrun's own."""
 
 # The operator's server
 PROGRESS_PATH: Final = "/v1/progress"
@@ -96,7 +98,7 @@ RAW_DIR: Final = "_raw"
 END_OF_TEXT: Final = "<|endoftext|>"
 """Separator of posts in huggingtweets' training text, whatever the base model's own token is."""
 
-_NAME_IN_JOB = 40
+_NAME_IN_JOB = 36
 
 
 def run_prefix(prefix: str, namespace: str, name: str, run_id: str) -> str:
@@ -110,9 +112,10 @@ def raw_prefix(prefix: str, namespace: str) -> str:
 
 
 def job_name(bot: str, run_id: str, kind: JobKind, attempt: int) -> str:
-    """Return the name of the Job (and its ConfigMap) of one attempt: at most 63 characters, never used twice.
+    """Return the name of the Job (and its ConfigMap) of one attempt, never used twice.
 
-    The run id is part of it, so two bots whose long names begin alike cannot meet.
+    At most 63 characters, with the index that a pod of several has behind it in its host name. The run id is part of
+    it, so two bots whose long names begin alike cannot meet.
     """
     return f"{bot[:_NAME_IN_JOB].rstrip('-.').replace('.', '-')}-{run_id}-{kind}-{attempt}"
 
@@ -128,6 +131,19 @@ def shared_job_name(kind: JobKind, attempts: Sequence[str]) -> str:
 def run_label(run_id: str) -> str:
     """Return the label that a run's Jobs and pods carry."""
     return f"{LABEL_RUN_PREFIX}{run_id}"
+
+
+def service_name(run_id: str, attempt: int) -> str:
+    """Return the name of the headless Service by which the pods of one attempt find each other.
+
+    It begins with a letter, as a Service's must and a bot's need not.
+    """
+    return f"train-{run_id}-{attempt}"
+
+
+def master_address(job: str, service: str) -> str:
+    """Return the host name that the first pod of a Job keeps, as the other pods find it."""
+    return f"{job}-0.{service}"
 
 
 def attempt_log(kind: JobKind, attempt: int) -> str:

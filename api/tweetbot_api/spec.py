@@ -390,11 +390,14 @@ class Resources(ApiModel):
     """What the train Job asks of the cluster; what is left out comes from the operator's settings."""
 
     gpus: int | None = Field(default=None, ge=0, le=16)
-    """GPUs (`nvidia.com/gpu`) of the train pod, each with a process of its own. 0 trains on the CPU."""
+    """GPUs (`nvidia.com/gpu`) of each train pod, each with a process of its own. 0 trains on the CPU."""
+    nodes: int | None = Field(default=None, ge=1, le=32)
+    """Pods that train together, each with these GPUs, CPUs and this memory. They start and end together: if one fails,
+    the next attempt is made of new ones."""
     cpu: Quantity | None = None
-    """CPU request and limit of the train pod."""
+    """CPU request and limit of each train pod."""
     memory: Quantity | None = None
-    """Memory request and limit of the train pod."""
+    """Memory request and limit of each train pod."""
     node_selector: dict[str, LabelValue] | None = Field(default=None, max_length=16)
     """Labels that the train pod's node must carry."""
     tolerations: list[Toleration] | None = Field(default=None, max_length=16)

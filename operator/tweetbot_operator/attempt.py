@@ -11,9 +11,11 @@ from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.builders.manifest import Manifest, build_config_map
+from tweetbot_operator.builders.pod import count_nodes
+from tweetbot_operator.builders.service import build_service
 from tweetbot_operator.observed import ObservedJob, ObservedPod
 from tweetbot_operator.policies import heartbeat, silence
-from tweetbot_operator.policies.accounting import close_attempt, count_end
+from tweetbot_operator.policies.accounting import Holding, close_attempt, count_end
 from tweetbot_operator.policies.batching import build_candidate, may_share
 from tweetbot_operator.policies.deadline import explain_deadline, is_used_up, seconds_left
 from tweetbot_operator.policies.ending import explain_failure, is_from_outside
@@ -102,7 +104,7 @@ def follow_job(situation: Situation, run: Run) -> Plan:
     # A manifest that somebody deleted shows as a volume that cannot be mounted.
     needs_manifest = (is_new and (pod is None or pod.phase == "Pending")) or verdict.reason == Reason.POD_NOT_STARTED
     return Plan(
-        apply=(_build_manifest(situation, run, job),) if needs_manifest and not shares else (),
+        apply=_build_furniture(situation, run, job) if needs_manifest and not shares else (),
         needs_shared_job=needs_manifest and shares,
         status=wanted,
         requeue_after=min(time for time in (requeue_after, seconds, left) if time is not None),
@@ -188,25 +190,28 @@ def stall(situation: Situation, invalid: Verdict) -> Plan:
     return Plan(status=status.stalled(bot, invalid, situation.now), events=() if is_known else (event,))
 
 
-def _build_manifest(situation: Situation, run: Run, job: ObservedJob) -> Manifest:
-    operator_ca = situation.observed.operator_ca
-    return build_config_map(run.job_kind, job, [situation.bot], situation.settings, operator_ca)
+def _build_furniture(situation: Situation, run: Run, job: ObservedJob) -> tuple[Manifest, ...]:
+    """Return what the pods of a Job need besides it."""
+    bots, operator_ca = [situation.bot], situation.observed.operator_ca
+    config_map = build_config_map(run.job_kind, job, bots, situation.settings, operator_ca)
+    # No pod starts without its ConfigMap, so where one runs the Service is there too.
+    return (build_service(job, bots), config_map) if job.nodes > 1 else (config_map,)
 
 
 def _describe_job(situation: Situation) -> tuple[Verdict, float]:
     """Return what the Job does or waits for, and when to look again in case nobody tells."""
     status, observed, timeout = situation.bot.status, situation.observed, situation.settings.heartbeat_timeout_seconds
-    job, pod, since = observed.job, observed.pod, observed.listening_since
+    job, pod, laggard, since = observed.job, observed.pod, observed.laggard, observed.listening_since
     assert job  # noqa: S101 - the caller has looked
-    if job.state == "active" and (pod is None or pod.is_starting):
-        return describe_wait(job, pod, observed.warning), START_CHECK_SECONDS
+    if job.state == "active" and (laggard is None or laggard.is_starting):
+        return describe_wait(job, laggard, observed.warning), START_CHECK_SECONDS
     # A report that has just come in is a sign of life that stands in status only after this plan.
     heard = observed.report.received if observed.report else None
     since = max((time for time in (since, heard) if time is not None), default=None)
     seconds = silence.seconds_until_silent(status, pod, since, timeout, situation.now)
     if seconds is not None and seconds <= 0:
         return silence.describe_silence(status, pod, since), CHECK_SECONDS
-    return describe_wait(job, pod, observed.warning), CHECK_SECONDS if seconds is None else seconds
+    return describe_wait(job, laggard, observed.warning), CHECK_SECONDS if seconds is None else seconds
 
 
 def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:
@@ -262,9 +267,10 @@ def _note_start(run: Run, pod: ObservedPod | None) -> dict[str, Any]:
 
 
 def _close(situation: Situation, run: Run) -> Run:
-    gpus = resolve(situation.bot, situation.settings).train.gpus or 0
-    num_bots = len(situation.observed.job.owners) if situation.observed.job else 1
-    return close_attempt(run, situation.observed.pods, gpus, num_bots, situation.now)
+    train, job = resolve(situation.bot, situation.settings).train, situation.observed.job
+    nodes, num_bots = (job.nodes, len(job.owners)) if job else (count_nodes(run.job_kind, train), 1)
+    holding = Holding(nodes=nodes, gpus=train.gpus or 0, bots=num_bots)
+    return close_attempt(run, situation.observed.pods, holding, situation.now)
 
 
 def _locate_log(situation: Situation, run: Run) -> str:

@@ -17,6 +17,7 @@ Document = Mapping[str, Any]
 JobState = Literal["active", "suspended", "succeeded", "failed"]
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+JOB_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 _LONGEST_MESSAGE = 1000
 _FAILED_BY_DISRUPTION = re.compile(r"has condition DisruptionTarget matching FailJob rule")
 _FAILED_BY_EXIT_CODE = re.compile(r"failed with exit code (\d+) matching FailJob rule")
@@ -50,6 +51,8 @@ class ObservedJob:
     kind: JobKind
     created: datetime
     state: JobState
+    nodes: int = 1
+    """How many pods it runs at once."""
     message: str = ""
     """Why it failed, in the Job controller's words."""
     is_disrupted: bool = False
@@ -81,6 +84,8 @@ class ObservedPod:
     job_uid: str
     """Uid of the Job that owns it."""
     kind: JobKind
+    index: int = 0
+    """Which of several pods of its Job it is; the first one reports."""
     phase: str
     created: datetime
     started: datetime | None = None
@@ -179,8 +184,13 @@ class Observed:
 
     @property
     def pod(self) -> ObservedPod | None:
-        """The newest pod of the current attempt."""
-        return self.pods[0] if self.pods else None
+        """The newest pod of the current attempt that reports."""
+        return next((pod for pod in self.pods if pod.index == 0), None)
+
+    @property
+    def laggard(self) -> ObservedPod | None:
+        """The pod for whose start the attempt waits, or the one that reports; None if not all are made yet."""
+        return find_laggard(self.pods, self.job.nodes if self.job else 1)
 
     @property
     def outcome(self) -> BotOutcome | None:
@@ -195,11 +205,23 @@ class Observed:
         return _read_outcome(self.pod.termination_message, self.batch_index)
 
 
+def find_laggard(pods: Sequence[ObservedPod], nodes: int) -> ObservedPod | None:
+    """Return the pod for whose start the others wait, or the one that reports; None if not all are made yet.
+
+    `pods` are newest first; of those with the same index only the newest counts.
+    """
+    newest = {pod.index: pod for pod in reversed(pods)}
+    if len(newest) < nodes:
+        return None
+    return next((pod for pod in newest.values() if pod.phase == "Pending"), newest.get(0))
+
+
 def read_job(document: Document) -> ObservedJob:
     """Return the facts of a Job."""
     metadata, status = document["metadata"], document.get("status") or {}
     labels = metadata.get("labels") or {}
-    state, message = _classify_job(document.get("spec") or {}, status)
+    spec = document.get("spec") or {}
+    state, message = _classify_job(spec, status)
     exit_code = _FAILED_BY_EXIT_CODE.search(message)
     return ObservedJob(
         key=Key(metadata["namespace"], metadata["name"]),
@@ -209,6 +231,7 @@ def read_job(document: Document) -> ObservedJob:
         kind=_read_kind(labels),
         created=_read_time(metadata["creationTimestamp"]),
         state=state,
+        nodes=spec.get("parallelism") or 1,
         message=message,
         is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None,
         exit_code=int(exit_code[1]) if exit_code else None,
@@ -231,6 +254,7 @@ def read_pod(document: Document) -> ObservedPod:
         job_name=labels.get(JOB_NAME_LABEL, ""),
         job_uid=next((owner["uid"] for owner in metadata.get("ownerReferences") or () if owner["kind"] == "Job"), ""),
         kind=_read_kind(labels),
+        index=int(labels.get(JOB_INDEX_LABEL, "0")),
         phase=status.get("phase", "Pending"),
         created=_read_time(metadata["creationTimestamp"]),
         started=_read_optional_time(status.get("startTime")),

@@ -12,7 +12,15 @@ from tweetbot_api.status import Run
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.inbox import Attempt, Inbox
-from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod, WarningEvent, read_warning
+from tweetbot_operator.observed import (
+    Key,
+    Observed,
+    ObservedJob,
+    ObservedPod,
+    WarningEvent,
+    find_laggard,
+    read_warning,
+)
 from tweetbot_operator.situation import CHECK_SECONDS
 from tweetbot_operator.store import Store, read_key
 
@@ -63,7 +71,7 @@ class Observer:
             other_live_pods=tuple(pod for pod in former_pods if pod.is_live),
             report=self._inbox.report(key, attempt),
             result=self._inbox.result(key, attempt),
-            warning=self._find_warning(job, pods[0] if pods else None),
+            warning=self._find_warning(job, find_laggard(pods, job.nodes if job else 1)),
             listening_since=self._listening_since,
             operator_ca=self._operator_ca(),
         )
@@ -98,7 +106,7 @@ class Observer:
             return ()
         group = _job_key(bot, run.job_name)
         pods = self._store.pods.of(group)
-        if job is not None and job.is_finished and not any(pod.finished for pod in pods):
+        if job is not None and job.is_finished and not any(pod.finished for pod in pods if pod.index == 0):
             self._fetch_pods(bot, run)
             pods = self._store.pods.of(group)
         return tuple(sorted(pods, key=lambda pod: pod.created, reverse=True))

@@ -55,6 +55,12 @@ NAMESPACED: tuple[Rule, ...] = (
     ),
     Rule(
         api_groups=("",),
+        resources=("services",),
+        verbs=("create", "patch"),
+        why="to let the pods of a training of several nodes find each other; Services are never read",
+    ),
+    Rule(
+        api_groups=("",),
         resources=("events",),
         verbs=("list", "create"),
         why="to tell of a run's turns, and to read what only an Event says: why a pod is refused or does not start",

@@ -16,17 +16,25 @@ from types import FrameType
 from typing import Final, Self
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.names import ENV_MASTER_ADDRESS, ENV_MASTER_PORT, ENV_NODE_RANK, ENV_NODES, ENV_PROCESSES
+from tweetbot_api.exitcodes import ExitCode
+from tweetbot_api.names import (
+    ENV_MASTER_ADDRESS,
+    ENV_MASTER_PORT,
+    ENV_NODE_RANK,
+    ENV_NODES,
+    ENV_PROCESSES,
+    MASTER_PORT,
+)
 from tweetbot_trainer.errors import TrainerError
 
 logger = logging.getLogger(__name__)
 
 _JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
-_DEFAULT_PORT: Final = 29400
 _POLL_SECONDS: Final = 0.05
 _SECONDS_TO_END_ALONE: Final = 30.0
 """When one process has failed, the others may find the same failure, and say so."""
 _SECONDS_TO_END_AFTER_SIGTERM: Final = 5.0
+_TELLS_NOTHING: Final = (None, 0, ExitCode.PEER_LOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,7 @@ class Rendezvous:
             nodes=nodes,
             node_rank=_number(environment, ENV_NODE_RANK, _number(environment, _JOB_INDEX, 0)),
             master_address=environment[ENV_MASTER_ADDRESS],
-            master_port=_number(environment, ENV_MASTER_PORT, _DEFAULT_PORT),
+            master_port=_number(environment, ENV_MASTER_PORT, MASTER_PORT),
         )
 
     def environment_of(self, local_rank: int) -> dict[str, str]:
@@ -83,7 +91,8 @@ def launch(command: Sequence[str], rendezvous: Rendezvous, environment: Mapping[
     """Run the command once for each process, pass SIGTERM on, and return the exit code of the whole.
 
     When one fails the others are ended too: they would wait for it. The first process's own code counts most, for it
-    is the one that reports; then the code of the process that failed first.
+    is the one that reports, unless it only tells that it lost another one; then the code of the process that failed
+    first.
     """
     processes = [
         subprocess.Popen(command, env={**environment, **rendezvous.environment_of(local_rank)})
@@ -101,8 +110,8 @@ def launch(command: Sequence[str], rendezvous: Rendezvous, environment: Mapping[
             return 0
         logger.error("a process of the training failed local_rank=%d code=%d", processes.index(failed), _code(failed))
         _wait(processes, _SECONDS_TO_END_ALONE)
-        reporter_code = processes[0].poll()
-        return _code(failed if reporter_code in (None, 0) else processes[0])
+        told = (process for process in (processes[0], failed, *processes) if process.poll() not in _TELLS_NOTHING)
+        return _code(next(told, failed))
     finally:
         _end(processes)
         signal.signal(signal.SIGTERM, before)

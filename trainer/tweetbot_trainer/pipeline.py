@@ -22,7 +22,13 @@ from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.base_model import check_block_size, fingerprint, resolve_base_model
 from tweetbot_trainer.checkpoint import Checkpoints, remove_checkpoints
 from tweetbot_trainer.control import Control
-from tweetbot_trainer.distributed import local_device, rank, use_available_cpus
+from tweetbot_trainer.distributed import (
+    local_device,
+    lost_peers_named,
+    open_process_group,
+    rank,
+    use_available_cpus,
+)
 from tweetbot_trainer.engine import memory_errors_named, uses_bf16
 from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
 from tweetbot_trainer.generate import Sample, check_prompts, write_posts, write_samples
@@ -52,6 +58,8 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
         remove_checkpoints(store)
         return finished.model_copy(update={"hugging_face": push_model(config, store, work_dir)})
     started = time.monotonic()
+    # Where the pod can still be stopped at any moment, and before anything heavy is read.
+    open_process_group(local_device())
     dataset = read_dataset(config, store)
     reporter.report("Training", 0)
     start_training(config, dataset.parts.train, tracker, work_dir)
@@ -62,7 +70,7 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
     with memory_errors_named():
         base_loss = _held_out_loss(config, language_model.model, held_out)
         metrics.add_held_out(0, base_loss)
-        with sigterm_asks() as is_asked_to_stop:
+        with lost_peers_named(), sigterm_asks() as is_asked_to_stop:
             train(
                 language_model.model,
                 blocks,

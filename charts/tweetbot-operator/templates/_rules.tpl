@@ -21,6 +21,10 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch]
+# to let the pods of a training of several nodes find each other; Services are never read
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create, patch]
 # to tell of a run's turns, and to read what only an Event says: why a pod is refused or does not start
 - apiGroups: [""]
   resources: [events]

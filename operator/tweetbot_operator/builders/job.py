@@ -1,4 +1,4 @@
-"""The prepare Job and the train Job: one pod, tried once; a further attempt is another Job with another name."""
+"""The prepare Job and the train Job: its pods are tried once; a further attempt is another Job with another name."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from tweetbot_api import names
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import Manifest, build_labels
-from tweetbot_operator.builders.pod import build_pod
+from tweetbot_operator.builders.pod import build_pod, count_nodes
 from tweetbot_operator.resolve import resolve
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.version import operator_version
@@ -16,7 +16,8 @@ from tweetbot_operator.version import operator_version
 def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], settings: OperatorSettings) -> Manifest:
     """Return the Job that works on these bots, all alike in namespace, resources and credentials."""
     labels = build_labels(kind, bots)
-    queue = resolve(bots[0], settings).train.queue_name if kind == "train" else None
+    train = resolve(bots[0], settings).train
+    queue = train.queue_name if kind == "train" else None
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -33,8 +34,7 @@ def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], sett
         "spec": {
             # Kueue lets it start; without Kueue it would wait for good, so only a named queue suspends it.
             **({"suspend": True} if queue else {}),
-            "completions": 1,
-            "parallelism": 1,
+            **_build_shape(count_nodes(kind, train)),
             "backoffLimit": 0,
             # An old pod is gone before a new one starts: two never write to one prefix.
             "podReplacementPolicy": "Failed",
@@ -44,8 +44,13 @@ def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], sett
     }
 
 
+def _build_shape(nodes: int) -> dict[str, Any]:
+    """Return how many pods the Job has; several are told apart by an index, which gives each a host name that stays."""
+    return {"completions": nodes, "parallelism": nodes, **({"completionMode": "Indexed"} if nodes > 1 else {})}
+
+
 def _build_failure_rules() -> list[dict[str, Any]]:
-    """Return the rules by which a pod's end fails the Job: any does, for the next attempt is the operator's to decide.
+    """Return the rules by which a pod's end fails the Job and ends its other pods: the next attempt is the operator's.
 
     Their use is the Job's message, which names the disruption or the exit code long after the pod is gone.
     """

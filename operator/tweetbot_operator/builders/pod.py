@@ -17,10 +17,12 @@ _S3_KEYS = (names.ENV_S3_ACCESS_KEY, names.ENV_S3_SECRET_KEY)
 
 
 def build_pod(
-    kind: names.JobKind, config_map: str, bots: Sequence[TweetBot], settings: OperatorSettings
+    kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], settings: OperatorSettings
 ) -> dict[str, Any]:
     """Return the spec of the pod that works on a batch of bots that are all alike."""
-    resolved = resolve(bots[0], settings)
+    resolved, run = resolve(bots[0], settings), bots[0].status.run
+    assert run, "a Job is made only for a run that stands in status"  # noqa: S101 - make_plan sees to it
+    service = names.service_name(run.id, run.attempt) if count_nodes(kind, resolved.train) > 1 else None
     pull_secrets = [{"name": name} for name in settings.images.pull_secrets]
     return {
         "restartPolicy": "Never",
@@ -30,6 +32,7 @@ def build_pod(
         **_build_deadline(bots),
         **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
         **(_build_placement(resolved.train) if kind == "train" else {}),
+        **({"subdomain": service} if service else {}),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -37,8 +40,8 @@ def build_pod(
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_build_container(kind, resolved, settings)],
-        "volumes": _build_volumes(kind, config_map),
+        "containers": [_build_container(kind, resolved, settings, _build_rendezvous(job_name, service, resolved))],
+        "volumes": _build_volumes(kind, job_name),
     }
 
 
@@ -53,13 +56,31 @@ def _build_deadline(bots: Sequence[TweetBot]) -> dict[str, int]:
     return {"activeDeadlineSeconds": max(1, limit - run.active_seconds)}
 
 
-def _build_container(kind: names.JobKind, resolved: Resolved, settings: OperatorSettings) -> dict[str, Any]:
+def count_nodes(kind: names.JobKind, train: Resources) -> int:
+    """Return how many pods the Job has."""
+    return (train.nodes or 1) if kind == "train" else 1
+
+
+def _build_rendezvous(job_name: str, service: str | None, resolved: Resolved) -> list[dict[str, Any]]:
+    """Return what tells the processes of several pods where they meet; which of them a pod is, the Job tells it."""
+    if service is None:
+        return []
+    return [
+        {"name": names.ENV_NODES, "value": str(resolved.train.nodes)},
+        {"name": names.ENV_MASTER_ADDRESS, "value": names.master_address(job_name, service)},
+        {"name": names.ENV_MASTER_PORT, "value": str(names.MASTER_PORT)},
+    ]
+
+
+def _build_container(
+    kind: names.JobKind, resolved: Resolved, settings: OperatorSettings, rendezvous: list[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "name": names.CONTAINER,
         "image": settings.images.train if kind == "train" else settings.images.prepare,
         "imagePullPolicy": settings.images.pull_policy,
         "command": ["tweetbot", "job", kind],
-        "env": _build_environment(kind, resolved),
+        "env": [*_build_environment(kind, resolved), *rendezvous],
         "resources": _build_resources(kind, resolved.train, settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,

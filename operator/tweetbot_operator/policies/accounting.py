@@ -2,29 +2,45 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from tweetbot_api.status import Run
 from tweetbot_operator.observed import ObservedPod
 
+_Span = tuple[datetime, datetime]
+
+
+class Holding(NamedTuple):
+    """What a Job holds while all its pods run, and for how many."""
+
+    nodes: int
+    gpus: int
+    """On each of them."""
+    bots: int = 1
+
 
 def count_seconds(run: Run, pods: Sequence[ObservedPod], now: datetime) -> int:
-    """Return for how many seconds the pods of the current attempt have held their nodes.
+    """Return for how many seconds pods of the current attempt have held nodes: at the same time counts once.
 
     Where all pods are gone, the time counts from the start that stands in status until now.
     """
-    spans = [(pod.started, pod.finished or now) for pod in pods if pod.started is not None]
-    if not spans and run.attempt_start_time is not None:
-        spans = [(run.attempt_start_time, now)]
-    return max(0, round(sum((end - start).total_seconds() for start, end in spans)))
+    seconds, held_until = 0.0, None
+    for start, end in sorted(_spans(run, pods, now)):
+        begin = start if held_until is None else max(start, held_until)
+        seconds += max(0.0, (end - begin).total_seconds())
+        held_until = end if held_until is None else max(end, held_until)
+    return round(seconds)
 
 
-def close_attempt(run: Run, pods: Sequence[ObservedPod], gpus: int, num_bots: int, now: datetime) -> Run:
-    """Return the run with the time of the attempt that ends now added up; bots of one Job share its GPU time."""
-    seconds = count_seconds(run, pods, now)
+def close_attempt(run: Run, pods: Sequence[ObservedPod], holding: Holding, now: datetime) -> Run:
+    """Return the run with the time of the attempt that ends now added up: of the GPU time, its share."""
+    spans = _spans(run, pods, now, holding.nodes)
+    pod_seconds = max(0, round(sum((end - start).total_seconds() for start, end in spans)))
+    gpu_seconds = round(pod_seconds * holding.gpus / holding.bots) if run.job_kind == "train" else 0
     return run.model_copy(
         update={
-            "active_seconds": run.active_seconds + seconds,
-            "gpu_seconds": run.gpu_seconds + (round(seconds * gpus / num_bots) if run.job_kind == "train" else 0),
+            "active_seconds": run.active_seconds + count_seconds(run, pods, now),
+            "gpu_seconds": run.gpu_seconds + gpu_seconds,
             "attempt_start_time": None,
         }
     )
@@ -34,3 +50,11 @@ def count_end(run: Run, *, is_from_outside: bool) -> Run:
     """Return the run with the end of its attempt counted: as a preemption or as a failure."""
     field = "preemptions" if is_from_outside else "failed_attempts"
     return run.model_copy(update={field: getattr(run, field) + 1})
+
+
+def _spans(run: Run, pods: Sequence[ObservedPod], now: datetime, nodes: int = 1) -> list[_Span]:
+    """Return from when to when each pod has held its node; of pods that are all gone, there were so many."""
+    spans = [(pod.started, pod.finished or now) for pod in pods if pod.started is not None]
+    if not spans and run.attempt_start_time is not None:
+        spans = [(run.attempt_start_time, now)] * nodes
+    return spans

@@ -115,7 +115,8 @@ def take_turns(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _most(bot: TweetBot, kind: JobKind, failed_attempts: int, settings: OperatorSettings) -> int:
-    if kind == "purge" or (kind == "train" and (resolve(bot, settings).train.gpus or 0) > 1):
+    train = resolve(bot, settings).train
+    if kind == "purge" or (kind == "train" and ((train.gpus or 0) > 1 or (train.nodes or 1) > 1)):
         return 1
     divisor: int = _LESS_COMPANY ** min(failed_attempts, 3)
     return max(1, settings.batching.max_bots // divisor)

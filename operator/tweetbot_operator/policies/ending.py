@@ -10,10 +10,13 @@ from tweetbot_operator.observed import Observed, ObservedPod
 _SIGKILL, _SIGTERM = 137, 143
 _LONGEST_MESSAGE, _LONGEST_LOG = 1024, 2048
 _FROM_OUTSIDE = frozenset({Reason.INTERRUPTED, Reason.EVICTED})
+_ECHOES = frozenset({ExitCode.PEER_LOST, ExitCode.STOPPED_WITH_CHECKPOINT, _SIGTERM})
+"""Exit codes of a pod that ended because another one had."""
 _BY_CODE = {
     _SIGTERM: (Reason.INTERRUPTED, "the pod was stopped before it could save anything"),
     ExitCode.STOPPED_WITH_CHECKPOINT: (Reason.INTERRUPTED, "the pod was stopped after saving a checkpoint"),
     ExitCode.GPU_FAULT: (Reason.GPU_FAULT, "the GPU reported an error"),
+    ExitCode.PEER_LOST: (Reason.PEER_LOST, "another process of the training ended"),
     _SIGKILL: (Reason.KILLED, "the container was killed; most likely the node's memory was used up"),
 }
 
@@ -30,7 +33,7 @@ def explain_failure(observed: Observed) -> Failure:
     """Return why the Job of the current attempt, which has ended without success, did so."""
     outcome, pod, job = observed.outcome, observed.pod, observed.job
     if outcome and outcome.failure:
-        return _complete(outcome.failure, pod)
+        return _explain_by_culprit(observed, outcome.failure) or _complete(outcome.failure, pod)
     if job is None:
         return Failure(reason=Reason.INTERRUPTED, message="the Job was deleted before it had ended")
     code = pod.exit_code if pod and pod.exit_code is not None else job.exit_code
@@ -42,7 +45,7 @@ def explain_failure(observed: Observed) -> Failure:
         reason=reason,
         message=(message or job.message or "the Job failed and its pod is gone")[:_LONGEST_MESSAGE],
         exit_code=code,
-        log_tail=(pod.termination_message or "")[-_LONGEST_LOG:] or None if pod else None,
+        log_tail=_tail_log(pod),
     )
 
 
@@ -62,8 +65,29 @@ def is_failed_for_good(outcome: BotOutcome | None) -> bool:
 
 def is_from_outside(failure: Failure, observed: Observed) -> bool:
     """Tell whether the attempt was stopped by others, whatever its trainer said while it was."""
-    is_disrupted = (observed.pod and observed.pod.is_disrupted) or (observed.job and observed.job.is_disrupted)
+    is_disrupted = any(pod.is_disrupted for pod in observed.pods) or (observed.job and observed.job.is_disrupted)
     return failure.reason in _FROM_OUTSIDE or bool(is_disrupted)
+
+
+def _explain_by_culprit(observed: Observed, told: Failure) -> Failure | None:
+    """Return why a process ended that the one that reports only knows to have lost; None if that cannot be known."""
+    if told.reason != Reason.PEER_LOST:
+        return None
+    ended = sorted(
+        (pod for pod in observed.pods if pod.exit_code and pod.finished), key=lambda pod: pod.finished or pod.created
+    )
+    for pod in ended:
+        if pod.exit_code in _ECHOES and not (pod.is_disrupted or pod.is_out_of_memory):
+            continue
+        reason, message = _explain_by_pod(pod) or _explain_by_code(pod.exit_code, is_disrupted=False)
+        text = f"{message or f'exit code {pod.exit_code}'} (pod {pod.key.name}, which the others could not do without)"
+        log_tail = _tail_log(pod) if pod.index else told.log_tail
+        return Failure(reason=reason, message=text[:_LONGEST_MESSAGE], exit_code=pod.exit_code, log_tail=log_tail)
+    return None
+
+
+def _tail_log(pod: ObservedPod | None) -> str | None:
+    return (pod.termination_message or "")[-_LONGEST_LOG:] or None if pod else None
 
 
 def _explain_by_pod(pod: ObservedPod | None) -> tuple[Reason, str] | None:

@@ -1,8 +1,12 @@
-"""Two processes train a bot together (gloo on the CPU), whatever ZeRO makes them share: one model, the same losses."""
+"""Two processes train a bot together (gloo on the CPU), whatever ZeRO makes them share: one model, the same losses.
+
+They are in one pod, or in two that begin at different times, here played by two launchers on one machine.
+"""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.factories import make_bot_identity, make_run_config, make_sentences
 from tests.unit.trainer.language_model import save_tiny_gpt2, store_dataset
+from tweetbot_api.conditions import Reason
 from tweetbot_api.exitcodes import ExitCode
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_api.termination import decode_termination
@@ -54,14 +59,11 @@ class SharedJob:
         return LocalStore(self.folder / "stores" / f"stage-{stage}")
 
     @contextmanager
-    def attempt(self):
-        """Run an attempt; nothing of it is left when the test is done with it."""
+    def pod(self, **variables):
+        """Run one pod of an attempt; nothing of it is left when the test is done with it."""
         environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PET_NPROC_PER_NODE": str(self._num_processes),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
+            **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), **variables,
+        }  # fmt: skip
         command = [sys.executable, Path(__file__).with_name("shared_job.py"), self.folder]
         with (
             (self.folder / "log.txt").open("a") as log,
@@ -71,6 +73,10 @@ class SharedJob:
                 yield process
             finally:
                 process.terminate()
+
+    def attempt(self):
+        """Run an attempt in one pod."""
+        return self.pod(PET_NPROC_PER_NODE=str(self._num_processes))
 
     def stop_in(self, stage):
         """Start an attempt, send SIGTERM once a bot has a checkpoint and is on its way, and return the exit code."""
@@ -148,3 +154,59 @@ def test_a_training_of_two_processes_goes_on_bit_for_bit_too(folder, base_models
     for stage in STAGES:
         assert stopped.losses(stage) == unbroken.losses(stage)
         assert stopped.weights(stage) == unbroken.weights(stage)
+
+
+class TwoPods(SharedJob):
+    """The same Job in two pods of one process each."""
+
+    def __init__(self, folder, base_model, **recipe):
+        super().__init__(folder, base_model, **recipe)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+
+    def node(self, index):
+        return self.pod(
+            JOB_COMPLETION_INDEX=str(index),
+            PET_NNODES="2",
+            PET_MASTER_ADDR="localhost",
+            PET_MASTER_PORT=str(self._port),
+        )
+
+    @contextmanager
+    def attempt(self):
+        """Run an attempt whose second pod begins first; its end is that of the first pod."""
+        with self.node(1) as second:
+            time.sleep(3)
+            with self.node(0) as first:
+                yield first
+            assert second.wait(timeout=60) == first.returncode
+
+
+@pytest.fixture(scope="module")
+def in_two_pods(folder, base_models):
+    return TwoPods(folder / "two-pods", base_models[0.0]).finish()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_pods_train_as_two_processes_of_one_pod_do(in_two_pods, together, stage):
+    assert in_two_pods.losses(stage) == together.losses(stage)
+    assert in_two_pods.weights(stage) == together.weights(stage)
+
+
+def test_when_a_pod_is_killed_the_first_one_says_that_it_lost_it(folder, base_models):
+    job = TwoPods(folder / "killed", base_models[0.0], epochs=50)
+    with job.node(0) as first, job.node(1) as second:
+        while not job.store(STAGES[0]).list("checkpoints/"):
+            assert first.poll() is None, (job.folder / "log.txt").read_text()[-2000:]
+            time.sleep(0.05)
+        for child in children_of(second.pid):
+            os.kill(child, signal.SIGKILL)
+        assert second.wait(timeout=60) == 137
+        assert first.wait(timeout=60) == ExitCode.PEER_LOST
+    outcome = decode_termination((job.folder / "termination-log").read_text())[0]
+    assert outcome.failure.reason == Reason.PEER_LOST
+
+
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -95,6 +95,7 @@ def test_exit_codes_are_frozen() -> None:
         "STOPPED_WITH_CHECKPOINT": 170,
         "TRANSIENT": 171,
         "GPU_FAULT": 172,
+        "PEER_LOST": 173,
     }
 
 
@@ -103,7 +104,7 @@ def test_what_no_attempt_can_mend_is_not_tried_again(exit_code: int) -> None:
     assert not is_retryable(exit_code)
 
 
-@pytest.mark.parametrize("exit_code", [1, 137, 143, 170, 171, 172])
+@pytest.mark.parametrize("exit_code", [1, 137, 143, 170, 171, 172, 173])
 def test_what_another_attempt_may_mend_is_tried_again(exit_code: int) -> None:
     assert is_retryable(exit_code)
 

@@ -45,6 +45,7 @@ FROZEN = {
     "ENV_NODE_RANK": "PET_NODE_RANK",
     "ENV_MASTER_ADDRESS": "PET_MASTER_ADDR",
     "ENV_MASTER_PORT": "PET_MASTER_PORT",
+    "MASTER_PORT": 29400,
     "ENV_X_BEARER_TOKEN": "X_BEARER_TOKEN",
     "PROGRESS_PATH": "/v1/progress",
     "RESULT_PATH": "/v1/result",
@@ -90,11 +91,21 @@ def test_a_jobs_name_tells_bot_run_kind_and_attempt() -> None:
     assert names.job_name("ada.lovelace", "0123456789", "prepare", 1) == "ada-lovelace-0123456789-prepare-1"
 
 
-@given(bot_names, run_ids, st.sampled_from(["prepare", "train"]), st.integers(1, 20))
-def test_every_jobs_name_is_a_dns_label(bot: str, run_id: str, kind: names.JobKind, attempt: int) -> None:
-    name = names.job_name(bot, run_id, kind, attempt)
-    assert len(name) <= 63
-    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
+@given(bot_names, run_ids, st.sampled_from(["prepare", "train"]), st.integers(1, 9999))
+def test_the_host_name_of_every_jobs_last_pod_is_a_dns_label(
+    bot: str, run_id: str, kind: names.JobKind, attempt: int
+) -> None:
+    host = f"{names.job_name(bot, run_id, kind, attempt)}-31"
+    assert len(host) <= 63
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", host)
+
+
+@given(run_ids, st.integers(1, 9999))
+def test_the_name_by_which_pods_find_each_other_begins_with_a_letter(run_id: str, attempt: int) -> None:
+    service = names.service_name(run_id, attempt)
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", service)
+    assert len(service) <= 63
+    assert names.master_address("ada-0123456789-train-1", service) == f"ada-0123456789-train-1-0.{service}"
 
 
 def test_bots_whose_long_names_begin_alike_have_jobs_of_their_own() -> None:

@@ -12,6 +12,7 @@ from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.builders.manifest import build_config_map
 from tweetbot_operator.builders.pod import count_threads
+from tweetbot_operator.builders.service import build_service
 from tweetbot_operator.observed import Observed, Result, read_job
 from tweetbot_operator.plan import make_plan
 from tweetbot_operator.settings import OperatorSettings
@@ -51,7 +52,8 @@ FULL_SPEC = {
     },
 }
 X_SPEC = {"source": {"x": {"credentialsSecret": {"name": "x-api"}, "termsAccepted": True, "maxCostUSD": 5}}}
-SPECS = {"least": {}, "cpu": {"resources": {"gpus": 0}}, "full": FULL_SPEC, "x": X_SPEC}
+NODES_SPEC = {"resources": {"gpus": 4, "nodes": 2, "cpu": "8", "memory": "64Gi"}}
+SPECS = {"least": {}, "cpu": {"resources": {"gpus": 0}}, "full": FULL_SPEC, "x": X_SPEC, "nodes": NODES_SPEC}
 SETTINGS = make_settings()
 PULLING = make_settings(
     images={"prepare": "registry.test/prepare:1", "train": "registry.test/train:1", "pullSecrets": ["pull"]}
@@ -80,6 +82,8 @@ def test_the_objects_of_an_attempt_are_as_reviewed(case: str, kind: str) -> None
     check_golden(f"{case}-{kind}-job.yaml", job)
     config_map["data"]["manifest.json"] = json.loads(config_map["data"]["manifest.json"])
     check_golden(f"{case}-{kind}-config-map.yaml", config_map)
+    if job["spec"]["parallelism"] > 1:
+        check_golden(f"{case}-{kind}-service.yaml", build_service(read_job(make_job(bot)), [bot]))
 
 
 def check_golden(name: str, document: dict) -> None:

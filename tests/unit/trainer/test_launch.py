@@ -74,10 +74,11 @@ def run(tmp_path, monkeypatch):
         ("os.kill(os.getpid(), signal.SIGKILL) if rank == 1 else time.sleep(60)", 137),
         ("sys.exit(172) if rank == 1 else time.sleep(60)", 172),
         ("time.sleep(60) if rank == 1 else sys.exit(171)", 171),
+        ("sys.exit(173) if rank == 0 else sys.exit(137)", 137),
     ],
     ids=[
         "all well", "the same failure", "a follower fails", "both fail: the reporter's", "killed", "reporter waits",
-        "follower waits",
+        "follower waits", "the reporter only lost the other",
     ],
 )  # fmt: skip
 def test_the_exit_code_tells_of_the_failure_and_nothing_is_left_running(run, script, want):
