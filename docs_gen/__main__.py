@@ -11,24 +11,28 @@ from pathlib import Path
 from docs_gen.chart_crd import render_crd_template
 from docs_gen.chart_readme import render_chart_readme
 from docs_gen.chart_rules import render_rules
-from docs_gen.chart_secret_policy import render_secret_policy
+from docs_gen.chart_secret_policy import render_batch_secret_policy, render_secret_policy
 from docs_gen.chart_values import render_values_schema
 from docs_gen.life_cycle import render_life_cycle
 from docs_gen.reasons import render_reasons
 from docs_gen.reference import render_reference
-from tweetbot_api.crd import render
+from tweetbot_api.crd import TWEETBOT, TWEETBOT_BATCH, render
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = Path("charts/tweetbot-operator")
 GENERATED: dict[Path, Callable[[], str]] = {
-    Path("crds/tweetbots.yaml"): render,
-    CHART / "templates/crd.yaml": render_crd_template,
+    Path("crds/tweetbots.yaml"): lambda: render(TWEETBOT),
+    Path("crds/tweetbotbatches.yaml"): lambda: render(TWEETBOT_BATCH),
+    CHART / "templates/crd.yaml": lambda: render_crd_template(TWEETBOT),
+    CHART / "templates/crd-batch.yaml": lambda: render_crd_template(TWEETBOT_BATCH),
     CHART / "templates/_rules.tpl": render_rules,
     CHART / "templates/secretpolicy.yaml": render_secret_policy,
+    CHART / "templates/secretpolicy-batch.yaml": render_batch_secret_policy,
     CHART / "values.schema.json": render_values_schema,
     CHART / "README.md": lambda: render_chart_readme(ROOT / CHART / "values.yaml"),
     Path("docs/life-cycle.md"): render_life_cycle,
-    Path("docs/reference.md"): render_reference,
+    Path("docs/reference.md"): lambda: render_reference(TWEETBOT),
+    Path("docs/reference-batch.md"): lambda: render_reference(TWEETBOT_BATCH),
     Path("docs/reasons.md"): render_reasons,
 }
 

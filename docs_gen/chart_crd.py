@@ -1,6 +1,6 @@
-"""The chart's copy of the CRD: a template, because Helm never upgrades what lies in a chart's `crds/` folder."""
+"""The chart's copies of the CRDs: templates, because Helm never upgrades what lies in a chart's `crds/` folder."""
 
-from tweetbot_api.crd import HEADER, render
+from tweetbot_api.crd import HEADER, Resource, render
 
 METADATA = "metadata:\n"
 ANNOTATIONS = """\
@@ -13,9 +13,9 @@ ANNOTATIONS = """\
 """
 
 
-def render_crd_template() -> str:
-    """Return templates/crd.yaml: the CRD with the chart's labels, and the annotation that keeps it."""
-    crd = render().removeprefix(HEADER)
+def render_crd_template(resource: Resource) -> str:
+    """Return a template of the CRD with the chart's labels, and the annotation that keeps it."""
+    crd = render(resource).removeprefix(HEADER)
     if "{{" in crd:
         raise ValueError("the CRD contains {{, which Helm would take for a template: reword the description")
     before, after = crd.split(METADATA, 1)

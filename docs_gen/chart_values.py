@@ -12,12 +12,12 @@ from tweetbot_operator.settings import OperatorSettings
 
 
 class Crds(ApiModel):
-    """The CustomResourceDefinition."""
+    """The CustomResourceDefinitions."""
 
     install: bool = True
-    """Install and upgrade it with the chart. Without it, apply `crds/tweetbots.yaml` yourself."""
+    """Install and upgrade them with the chart. Without it, apply `crds/` yourself."""
     keep: bool = True
-    """Leave it, and with it every TweetBot, when the chart is uninstalled."""
+    """Leave them, and with them every TweetBot, when the chart is uninstalled."""
 
 
 class OperatorImage(ApiModel):
@@ -87,7 +87,7 @@ class ChartOnly(ApiModel):
     """Values that the operator is not told."""
 
     crds: Crds = Crds()
-    """The CustomResourceDefinition."""
+    """The CustomResourceDefinitions."""
     operator: OperatorPod = OperatorPod()
     """The operator's pod."""
     tls: Tls = Tls()
@@ -95,7 +95,7 @@ class ChartOnly(ApiModel):
     user_roles: UserRoles = UserRoles()
     """What users of the cluster may do with TweetBots."""
     secret_policy: SecretPolicy = SecretPolicy()
-    """Which Secrets a TweetBot may name."""
+    """Which Secrets a TweetBot or TweetBotBatch may name."""
     fullname_override: KubernetesName | None = None
     """Name of the chart's objects. Without it, the release's name and `-operator`."""
     global_: dict[str, Any] = Field(default={}, alias="global")

@@ -50,6 +50,15 @@ class Reason(StrEnum):
     SUPERSEDED = "Superseded"
     SUCCEEDED = "Succeeded"
     HUB_PUSH_FAILED = "HubPushFailed"
+    # A TweetBotBatch
+    BOTS_RUNNING = "BotsRunning"
+    BOTS_SUCCEEDED = "BotsSucceeded"
+    BOTS_FAILED = "BotsFailed"
+    BATCH_PAUSED = "BatchPaused"
+    HANDLES_NOT_FOUND = "HandlesNotFound"
+    HANDLES_INVALID = "HandlesInvalid"
+    BOT_NAME_TAKEN = "BotNameTaken"
+    BOT_REFUSED = "BotRefused"
     # The spec or what it names
     INVALID_SPEC = "InvalidSpec"
     BASE_MODEL_NOT_FOUND = "BaseModelNotFound"
@@ -181,6 +190,41 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "The model is stored in S3, but could not be pushed to the Hugging Face Hub. The run is complete.",
         "See `status.outputs.huggingFace.failure`; mostly the token in the Secret may not write to the repository. "
         "Mend it and change `spec.runID`, or push the model folder by hand with `hf upload`.",
+    ),
+    Reason.BOTS_RUNNING: Explanation(
+        "Bots of the TweetBotBatch are at work, or wait until others have ended.",
+        "Nothing to do; `status.bots` counts them, `kubectl get tweetbots -l tweetbot.dev/bot-batch=NAME` lists them.",
+    ),
+    Reason.BOTS_SUCCEEDED: Explanation(
+        "Every bot of the TweetBotBatch is trained, but for those that were deleted by hand.", "Nothing to do."
+    ),
+    Reason.BOTS_FAILED: Explanation(
+        "Every bot of the TweetBotBatch has ended, and some failed.",
+        "See `status.failureReasons` and `status.failures`, and each reason in this table. Mend what they share, then "
+        "change `spec.retryFailed` to any new text; only the failed bots are trained again.",
+    ),
+    Reason.BATCH_PAUSED: Explanation(
+        "`spec.paused` is true: no further bot is made, those at work go on.", "Set `spec.paused` to false."
+    ),
+    Reason.HANDLES_NOT_FOUND: Explanation(
+        "The ConfigMap with the handles, or its key, is missing in the namespace of the TweetBotBatch.",
+        "Create it, for example by `kubectl create configmap NAME --from-file=handles=FILE`; it is looked for each "
+        "minute.",
+    ),
+    Reason.HANDLES_INVALID: Explanation(
+        "Handles of the list are repeated or not what the source calls a handle, or there is none. The good ones are "
+        "trained all the same.",
+        "Correct what the message names by place, in the ConfigMap or in `spec.handles`; it is read again each minute.",
+    ),
+    Reason.BOT_NAME_TAKEN: Explanation(
+        "A TweetBot that the batch did not make has the name that a bot of the batch should have. The others go on.",
+        "Delete that TweetBot, or give the TweetBotBatch another name; it is tried again every ten minutes, and when "
+        "the batch is edited.",
+    ),
+    Reason.BOT_REFUSED: Explanation(
+        "Kubernetes does not let the operator make a bot: a quota, an admission policy, or a label of the template.",
+        "The message is Kubernetes' own. Free or raise the quota, or make a TweetBotBatch with another template. It is "
+        "tried again by itself.",
     ),
     Reason.INVALID_SPEC: Explanation(
         "The spec passed the schema but cannot be run.",

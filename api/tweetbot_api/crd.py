@@ -1,19 +1,20 @@
-"""Write the CustomResourceDefinition from the models: `python -m tweetbot_api.crd [--check] FILE...`.
+"""The CustomResourceDefinitions, written from the models.
 
 Pydantic's JSON schema becomes a structural schema as Kubernetes demands it: no `$ref`, no `anyOf` with null, no
 `additionalProperties: false` (the apiserver prunes unknown fields itself), boolean `exclusiveMinimum`. See
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
 """
 
-import argparse
-import sys
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 from pydantic.json_schema import models_json_schema
 
-from tweetbot_api.names import GROUP, KIND, PLURAL, VERSION
+from tweetbot_api.bot_batch import TweetBotBatchSpec, TweetBotBatchStatus
+from tweetbot_api.model import ApiModel
+from tweetbot_api.names import BATCH_KIND, BATCH_PLURAL, GROUP, KIND, PLURAL, VERSION
 from tweetbot_api.spec import TweetBotSpec
 from tweetbot_api.status import TweetBotStatus
 
@@ -44,30 +45,79 @@ PRINTER_COLUMNS = (
 )
 
 
-def build_crd() -> dict[str, Any]:
-    """Return the CustomResourceDefinition manifest of the TweetBot."""
-    _, schema = models_json_schema([(TweetBotSpec, "validation"), (TweetBotStatus, "validation")], by_alias=True)
-    definitions: dict[str, Schema] = schema["$defs"]
-    status = structural(definitions["TweetBotStatus"], definitions)
-    # kstatus takes an object without status for finished; this says that it has not been seen yet.
-    status["default"] = {"observedGeneration": -1}
-    status["properties"]["conditions"] |= {
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["type"],
-    }
+BATCH_PRINTER_COLUMNS = (
+    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+    {"name": "Bots", "type": "integer", "jsonPath": ".status.bots.total"},
+    {"name": "Succeeded", "type": "integer", "jsonPath": ".status.bots.succeeded"},
+    {"name": "Failed", "type": "integer", "jsonPath": ".status.bots.failed"},
+    {"name": "Progress", "type": "integer", "jsonPath": ".status.percent"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    {"name": "Waiting", "type": "integer", "jsonPath": ".status.bots.waiting", "priority": 1},
+    {"name": "Training", "type": "integer", "jsonPath": ".status.bots.training", "priority": 1},
+    {"name": "Loss", "type": "number", "jsonPath": ".status.loss.p50", "priority": 1},
+    {"name": "GPU seconds", "type": "integer", "jsonPath": ".status.gpuSeconds", "priority": 1},
+    {
+        "name": "Reason",
+        "type": "string",
+        "jsonPath": ".status.conditions[?(@.type=='Ready')].reason",
+        "priority": 1,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind of ours, as its CRD describes it."""
+
+    kind: str
+    plural: str
+    short_name: str
+    description: str
+    spec: type[ApiModel]
+    status: type[ApiModel]
+    columns: Sequence[Mapping[str, Any]]
+    longest_name: int | None = None
+    """Characters of the object's name at most, where Kubernetes' own limit is too high."""
+
+
+TWEETBOT = Resource(
+    kind=KIND,
+    plural=PLURAL,
+    short_name="tb",
+    description="A bot that writes like the people whose posts it was trained on.",
+    spec=TweetBotSpec,
+    status=TweetBotStatus,
+    columns=PRINTER_COLUMNS,
+)
+TWEETBOT_BATCH = Resource(
+    kind=BATCH_KIND,
+    plural=BATCH_PLURAL,
+    short_name="tbb",
+    description="Many TweetBots of one template: one for each handle of a list.",
+    spec=TweetBotBatchSpec,
+    status=TweetBotBatchStatus,
+    columns=BATCH_PRINTER_COLUMNS,
+    # Its name is the value of a label, and the beginning of its bots' names.
+    longest_name=63,
+)
+RESOURCES = (TWEETBOT, TWEETBOT_BATCH)
+
+
+def build_crd(resource: Resource = TWEETBOT) -> dict[str, Any]:
+    """Return the CustomResourceDefinition manifest of a kind."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{resource.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": "tweetbot",
-                "shortNames": ["tb"],
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.kind.lower(),
+                "shortNames": [resource.short_name],
                 "categories": ["tweetbot"],
             },
             "versions": [
@@ -76,28 +126,41 @@ def build_crd() -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": list(PRINTER_COLUMNS),
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "description": "A bot that writes like the people whose posts it was trained on.",
-                            "required": ["spec"],
-                            "properties": {
-                                "apiVersion": {
-                                    "type": "string",
-                                    "description": "Version of the schema of this object.",
-                                },
-                                "kind": {"type": "string", "description": "Kind of the object: TweetBot."},
-                                "metadata": {"type": "object"},
-                                "spec": structural(definitions["TweetBotSpec"], definitions),
-                                "status": status,
-                            },
-                        }
-                    },
+                    "additionalPrinterColumns": list(resource.columns),
+                    "schema": {"openAPIV3Schema": _build_schema(resource)},
                 }
             ],
         },
     }
+
+
+def _build_schema(resource: Resource) -> Schema:
+    _, schema = models_json_schema([(resource.spec, "validation"), (resource.status, "validation")], by_alias=True)
+    definitions: dict[str, Schema] = schema["$defs"]
+    status = structural(definitions[resource.status.__name__], definitions)
+    # kstatus takes an object without status for finished; this says that it has not been seen yet.
+    status["default"] = {"observedGeneration": -1}
+    status["properties"]["conditions"] |= {
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    }
+    whole: Schema = {
+        "type": "object",
+        "description": resource.description,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "Version of the schema of this object."},
+            "kind": {"type": "string", "description": f"Kind of the object: {resource.kind}."},
+            "metadata": {"type": "object"},
+            "spec": structural(definitions[resource.spec.__name__], definitions),
+            "status": status,
+        },
+    }
+    if resource.longest_name:
+        message = f"the name of a {resource.kind} has at most {resource.longest_name} characters; choose a shorter one"
+        rule = f"size(self.metadata.name) <= {resource.longest_name}"
+        whole["x-kubernetes-validations"] = [{"rule": rule, "message": message}]
+    return whole
 
 
 def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -149,26 +212,6 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def render() -> str:
-    """Return the CRD as YAML."""
-    return HEADER + yaml.dump(build_crd(), Dumper=_PlainDumper, sort_keys=False, width=120, allow_unicode=True)
-
-
-def main() -> int:
-    """Write the CRD to each file, or with --check tell which of them differ from the models."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
-    parser.add_argument("files", nargs="+", type=Path)
-    arguments = parser.parse_args()
-    text = render()
-    stale = [path for path in arguments.files if not path.exists() or path.read_text() != text]
-    for path in stale:
-        if arguments.check:
-            print(f"{path} is out of date; run `make generate`", file=sys.stderr)
-        else:
-            path.write_text(text)
-    return 1 if arguments.check and stale else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def render(resource: Resource = TWEETBOT) -> str:
+    """Return the CRD of a kind as YAML."""
+    return HEADER + yaml.dump(build_crd(resource), Dumper=_PlainDumper, sort_keys=False, width=120, allow_unicode=True)

@@ -5,6 +5,7 @@ renaming one breaks running bots.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -13,6 +14,8 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 KIND: Final = "TweetBot"
 PLURAL: Final = "tweetbots"
+BATCH_KIND: Final = "TweetBotBatch"
+BATCH_PLURAL: Final = "tweetbotbatches"
 
 JobKind = Literal["prepare", "train", "purge"]
 """The two Jobs of a run, `prepare` (fetches and cleans without a GPU) and `train` (needs one), and `purge`, which
@@ -26,6 +29,8 @@ LABEL_RUN_PREFIX: Final = f"run.{GROUP}/"
 """On a Job, its pods and its ConfigMap, followed by a run id: a label for each run worked on, its attempt as value."""
 LABEL_USER: Final = f"{GROUP}/user"
 """On a TweetBot: whose it is. Users of a namespace take turns in the batches of Jobs."""
+LABEL_BOT_BATCH: Final = f"{GROUP}/bot-batch"
+"""On a TweetBot: the TweetBotBatch that made it."""
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 ANNOTATION_RUNS: Final = f"{GROUP}/runs"
 """On a Job: `status.run` of each bot of its batch when it was made, to rebuild a status that was lost."""
@@ -99,6 +104,9 @@ END_OF_TEXT: Final = "<|endoftext|>"
 """Separator of posts in huggingtweets' training text, whatever the base model's own token is."""
 
 _NAME_IN_JOB = 36
+_HANDLE_IN_NAME = 40
+_PLAIN_HANDLE = re.compile(r"[a-z0-9]+(\.[a-z0-9]+)*")
+_DIGEST = re.compile(r"[0-9a-f]{10}")
 
 
 def run_prefix(prefix: str, namespace: str, name: str, run_id: str) -> str:
@@ -144,6 +152,18 @@ def service_name(run_id: str, attempt: int) -> str:
 def master_address(job: str, service: str) -> str:
     """Return the host name that the first pod of a Job keeps, as the other pods find it."""
     return f"{job}-0.{service}"
+
+
+def batch_bot_name(batch: str, handle: str) -> str:
+    """Return the name of the bot that a TweetBotBatch makes for a handle (lower case, without `@`).
+
+    No two pairs of batch and handle share one. `<batch>-<handle>` where that is plain to tell apart; else the handle
+    is written as far as a name may be, and a digest tells the rest. A plain handle has no hyphen and is no digest.
+    """
+    if _PLAIN_HANDLE.fullmatch(handle) and not _DIGEST.fullmatch(handle):
+        return f"{batch}-{handle}"
+    readable = "-".join(re.findall(r"[a-z0-9]+", handle))[:_HANDLE_IN_NAME].rstrip("-")
+    return "-".join(part for part in (batch, readable, digest(batch, handle)) if part)
 
 
 def attempt_log(kind: JobKind, attempt: int) -> str:

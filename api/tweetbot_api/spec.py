@@ -31,9 +31,9 @@ Quantity = Annotated[
 ]
 """A Kubernetes quantity such as `500m`, `2` or `16Gi`."""
 
-Handle = Annotated[
-    str, StringConstraints(pattern=r"^@?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$", min_length=1, max_length=129)
-]
+_HANDLE = r"^@?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$"
+_LONGEST_HANDLE = 129
+Handle = Annotated[str, StringConstraints(pattern=_HANDLE, min_length=1, max_length=_LONGEST_HANDLE)]
 _X_HANDLE = r"^@?[A-Za-z0-9_]{1,15}$"
 _BLUESKY_HANDLE = r"^@?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
 _INSTANCE = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?(:[0-9]{1,5})?$"
@@ -61,6 +61,7 @@ ACCEPT_TERMS = (
     "X's developer terms restrict training on what its API gives (docs/sources.md#terms-of-x): read them, and set "
     "termsAccepted: true if your use is allowed; the owner's own archive, Bluesky and Mastodon need no such consent"
 )
+HANDLES_OF_ANY = "handles have letters, digits, underscores, dots and hyphens, 129 at most; correct the handle"
 HANDLES_OF_X = "handles on X have 1 to 15 letters, digits or underscores; correct the handle, or choose its own source"
 HANDLES_OF_BLUESKY = "handles on Bluesky are whole domain names; write alice.bsky.social, not alice"
 LENGTHS_IN_ORDER = "minLength must not be larger than maxLength"
@@ -508,12 +509,28 @@ class Schedule(ApiModel):
     reason Unchanged, the former model stays, and no GPU is asked for."""
 
 
-class TweetBotSpec(ApiModel):
-    """The bot that is wanted: whose posts, which base model, how to train, where to store it."""
+def find_handle_problem(handle: str, source: Source) -> str | None:
+    """Return what is wrong with an account's name, as its source names accounts, with the fix; None if nothing is."""
+    if len(handle) > _LONGEST_HANDLE or not re.fullmatch(_HANDLE, handle):
+        return HANDLES_OF_ANY
+    if source.x and not re.fullmatch(_X_HANDLE, handle):
+        return HANDLES_OF_X
+    if source.bluesky and not re.fullmatch(_BLUESKY_HANDLE, handle):
+        return HANDLES_OF_BLUESKY
+    return None
+
+
+class _Accounts(ApiModel):
+    """Whose posts are learned from."""
 
     handles: list[Handle] = Field(min_length=1, max_length=3)
     """One to three accounts, with or without `@`, as their source names them: `jack` on X, `alice.bsky.social` on
     Bluesky, `ada` on a Mastodon server. Several make a "cyborg" that learns equally from each."""
+
+
+class Recipe(ApiModel):
+    """How a bot is made, whoever it writes like."""
+
     source: Source
     """Where the posts come from."""
     base_model: BaseModelReference | None = None
@@ -530,11 +547,6 @@ class TweetBotSpec(ApiModel):
     """Where the results go."""
     tracking: Tracking | None = None
     """Where metrics are sent."""
-    run_id: Annotated[str, StringConstraints(max_length=63)] | None = Field(default=None, alias="runID")
-    """Change it to any new text to have an unchanged bot trained again."""
-    suspend: bool = False
-    """True stops the run: its pod is asked to save a checkpoint and ends, and nothing is made until it is false again;
-    then the same run goes on. It counts neither as an attempt nor as a preemption."""
     schedule: Schedule | None = None
     """When the bot is trained again by itself. Without it, only when its spec changes."""
     max_attempts: int = Field(default=3, ge=1, le=20)
@@ -546,6 +558,16 @@ class TweetBotSpec(ApiModel):
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=31_536_000)
     """Seconds after which the Jobs (with pods and ConfigMaps) of a run that has ended are removed. The status, and what
     is stored in S3, stay. Without it, the operator's default."""
+
+
+class TweetBotSpec(Recipe, _Accounts):
+    """The bot that is wanted: whose posts, which base model, how to train, where to store it."""
+
+    run_id: Annotated[str, StringConstraints(max_length=63)] | None = Field(default=None, alias="runID")
+    """Change it to any new text to have an unchanged bot trained again."""
+    suspend: bool = False
+    """True stops the run: its pod is asked to save a checkpoint and ends, and nothing is made until it is false again;
+    then the same run goes on. It counts neither as an attempt nor as a preemption."""
 
     model_config = cel_rules(
         (
@@ -587,8 +609,7 @@ class TweetBotSpec(ApiModel):
 
     @model_validator(mode="after")
     def _names_handles_as_their_source_does(self) -> Self:
-        if self.source.x and not all(re.fullmatch(_X_HANDLE, handle) for handle in self.handles):
-            raise ValueError(HANDLES_OF_X)
-        if self.source.bluesky and not all(re.fullmatch(_BLUESKY_HANDLE, handle) for handle in self.handles):
-            raise ValueError(HANDLES_OF_BLUESKY)
+        for problem in (find_handle_problem(handle, self.source) for handle in self.handles):
+            if problem:
+                raise ValueError(problem)
         return self

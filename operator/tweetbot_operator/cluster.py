@@ -9,7 +9,7 @@ ClusterError
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,6 +36,7 @@ _PREFIXES = {
     "Pod": "/api/v1/namespaces/{}/pods",
     "Service": "/api/v1/namespaces/{}/services",
     names.KIND: f"/apis/{names.API_VERSION}/namespaces/{{}}/{names.PLURAL}",
+    names.BATCH_KIND: f"/apis/{names.API_VERSION}/namespaces/{{}}/{names.BATCH_PLURAL}",
 }
 
 
@@ -89,12 +90,16 @@ class Cluster:
 
     def list_pods(self, namespace: str, label: str) -> list[Document]:
         """Return the pods that carry a label, whatever its value."""
-        return self._list(_path("Pod", namespace), {"labelSelector": label})
+        return list(self._list(_path("Pod", namespace), {"labelSelector": label}))
+
+    def iterate_bots(self, namespace: str, label: str, value: str) -> Iterator[Document]:
+        """Yield the TweetBots with this label, a page at a time: there may be thousands."""
+        return self._list(_path(names.KIND, namespace), {"labelSelector": f"{label}={value}"})
 
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
         """Return the Warning Events about an object."""
         selector = f"involvedObject.uid={uid},type=Warning"
-        return self._list(_path("Event", namespace), {"fieldSelector": selector})
+        return list(self._list(_path("Event", namespace), {"fieldSelector": selector}))
 
     def create(self, manifest: Document) -> Document:
         """Make an object; raise AlreadyExistsError if the name is taken."""
@@ -123,11 +128,11 @@ class Cluster:
         options = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
         self._call("DELETE", f"{_path(kind, key.namespace)}/{key.name}", options)
 
-    def patch_status(self, key: Key, resource_version: str, status: Document) -> Document:
-        """Merge into a TweetBot's status; raise ConflictError if it is not at this version any more."""
+    def patch_status(self, key: Key, resource_version: str, status: Document, kind: str = names.KIND) -> Document:
+        """Merge into a resource's status; raise ConflictError if it is not at this version any more."""
         return self._call(
             "PATCH",
-            f"{_path(names.KIND, key.namespace)}/{key.name}/status",
+            f"{_path(kind, key.namespace)}/{key.name}/status",
             {"metadata": {"resourceVersion": resource_version}, "status": status},
             query={"fieldManager": names.FIELD_MANAGER},
             content_type="application/merge-patch+json",
@@ -143,6 +148,16 @@ class Cluster:
             content_type="application/merge-patch+json",
         )
 
+    def patch_run_id(self, key: Key, resource_version: str, run_id: str | None) -> Document:
+        """Set a TweetBot's `spec.runID`; raise ConflictError if it is not at this version any more."""
+        return self._call(
+            "PATCH",
+            f"{_path(names.KIND, key.namespace)}/{key.name}",
+            {"metadata": {"resourceVersion": resource_version}, "spec": {"runID": run_id}},
+            query={"fieldManager": names.FIELD_MANAGER},
+            content_type="application/merge-patch+json",
+        )
+
     def review_token(self, token: str, audiences: Sequence[str]) -> Document:
         """Ask whose token it is; the answer is the status of a TokenReview."""
         review = {
@@ -154,16 +169,15 @@ class Cluster:
         status: Document = answer.get("status") or {}
         return status
 
-    def _list(self, path: str, query: Mapping[str, str]) -> list[Document]:
-        """Return all pages of a list."""
-        items: list[Document] = []
+    def _list(self, path: str, query: Mapping[str, str]) -> Iterator[Document]:
+        """Yield the items of all pages of a list."""
         page: dict[str, str] = {}
         while True:
             answer = self._call("GET", path, query={**query, "limit": str(_PAGE), **page})
-            items += answer["items"]
+            yield from answer["items"]
             page = {"continue": answer["metadata"].get("continue") or ""}
             if not page["continue"]:
-                return items
+                return
 
     def _call(
         self,

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.observed import Key, ObservedJob
 from tweetbot_operator.store import Store, read_key
 from tweetbot_operator.waiting import Item
 from tweetbot_operator.workqueue import WorkQueue
+
+SUMMARY_SECONDS = 1.0
+"""A TweetBotBatch is looked at this long after news of its bots, for all of them together."""
 
 Event = dict[str, Any]
 _DELETED = "DELETED"
@@ -15,19 +19,41 @@ _DELETED = "DELETED"
 class Feed:
     """Where watch events go."""
 
-    def __init__(self, store: Store, queue: WorkQueue[Item], uptime: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: WorkQueue[Item],
+        roster: Roster,
+        batch_queue: WorkQueue[Key],
+        uptime: Callable[[], float],
+    ) -> None:
         self._store = store
         self._queue = queue
+        self._roster = roster
+        self._batch_queue = batch_queue
         self._uptime = uptime
 
     def see_bot(self, event: Event) -> None:
-        """Take note of a TweetBot."""
+        """Take note of a TweetBot, and ask for it and for the TweetBotBatch that owns it."""
         key = read_key(event["object"])
+        batch = self._roster.put_member(event["object"])
         if event["type"] == _DELETED:
             self._store.drop_bot(key)
+            self._roster.drop_member(key)
         else:
             self._store.put_bot(event["object"])
         self._queue.add(key)
+        if batch is not None:
+            self._batch_queue.add_within(batch, SUMMARY_SECONDS)
+
+    def see_bot_batch(self, event: Event) -> None:
+        """Take note of a TweetBotBatch."""
+        key = read_key(event["object"])
+        if event["type"] == _DELETED:
+            self._roster.drop_batch(key)
+        else:
+            self._roster.put_batch(event["object"])
+        self._batch_queue.add(key)
 
     def see_job(self, event: Event) -> None:
         """Take note of a Job and ask for the bots of its batch."""

@@ -19,12 +19,16 @@ _WATCH_PATIENCE_SECONDS = 75
 
 
 def build_registry(feed: Feed) -> kopf.OperatorRegistry:
-    """Return the handlers of TweetBots, and of the Jobs and pods that carry our label."""
+    """Return the handlers of TweetBots and TweetBotBatches, and of the Jobs and pods that carry our label."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def see_bot(event: Any, **_: Any) -> None:
         feed.see_bot(event)
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.BATCH_PLURAL, registry=registry)
+    async def see_bot_batch(event: Any, **_: Any) -> None:
+        feed.see_bot_batch(event)
 
     @kopf.on.event("batch", "v1", "jobs", labels=_OURS, registry=registry)
     async def see_job(event: Any, **_: Any) -> None:

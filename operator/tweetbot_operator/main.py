@@ -18,6 +18,9 @@ from aiohttp import web
 
 from tweetbot_api import names
 from tweetbot_operator.admission import Admission
+from tweetbot_operator.bot_batches.observer import BatchObserver
+from tweetbot_operator.bot_batches.reconciler import BatchReconciler
+from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster
 from tweetbot_operator.dispatcher import Dispatcher
 from tweetbot_operator.feed import Feed
@@ -43,7 +46,8 @@ from tweetbot_operator.workqueue import WorkQueue, run_workers
 logger = logging.getLogger(__name__)
 
 _THREADS_FOR_SERVER = 8
-_WATCHED_KINDS = 3
+_BATCH_WORKERS = 2
+_WATCHED_KINDS = 4
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -81,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def run(settings: OperatorSettings, certificate: Certificate, identity: str) -> None:
     """Stand by until the Lease is ours; then serve, work and watch until told to stop."""
-    threads = settings.workers + _THREADS_FOR_SERVER
+    threads = settings.workers + _BATCH_WORKERS + _THREADS_FOR_SERVER
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="worker"))
     rate = settings.api_requests_per_second
@@ -107,8 +111,9 @@ async def run(settings: OperatorSettings, certificate: Certificate, identity: st
 async def _act(
     settings: OperatorSettings, certificate: Certificate, cluster: Cluster, metrics: Metrics, trouble: "_Trouble"
 ) -> None:
-    store, inbox = Store(), Inbox()
+    store, roster, inbox = Store(), Roster(), Inbox()
     queue: WorkQueue[Item] = WorkQueue(time.monotonic)
+    batch_queue: WorkQueue[Key] = WorkQueue(time.monotonic)
     loop = asyncio.get_running_loop()
     waiting = Waiting(lambda item, seconds: _call_soon(loop, queue.add_after, item, seconds))
     metrics.watch(store.count_phases, lambda: len(queue))
@@ -142,6 +147,13 @@ async def _act(
         clock=_now,
         uptime=time.monotonic,
     )
+    batch_reconciler = BatchReconciler(
+        cluster=cluster,
+        roster=roster,
+        observer=BatchObserver(cluster=cluster, roster=roster, clock=_now, uptime=time.monotonic),
+        settings=settings,
+        clock=_now,
+    )
     progress = ProgressServer(
         reviewer=TokenReviewer(cluster, time.monotonic),
         admission=Admission(cluster, store, time.monotonic),
@@ -158,14 +170,18 @@ async def _act(
             return await asyncio.to_thread(dispatcher.make_job, item)
         return await asyncio.to_thread(reconciler.reconcile, item)
 
+    async def work_on_batch(key: Key) -> float | None:
+        return await asyncio.to_thread(batch_reconciler.reconcile, key)
+
     ready = trouble.start_watching(len(settings.namespaces) or 1)
     async with (
         _serve(progress.build_application(), settings.server.port, certificate.context),
         _background(certificate.watch()),
         _background(run_workers(queue, work, settings.workers)),
+        _background(run_workers(batch_queue, work_on_batch, _BATCH_WORKERS)),
     ):
         await kopf.operator(
-            registry=build_registry(Feed(store, queue, time.monotonic)),
+            registry=build_registry(Feed(store, queue, roster, batch_queue, time.monotonic)),
             settings=build_kopf_settings(),
             # Peers would need it, and there are none; kopf's own guess asks for a user name, which a pod has not.
             identity=names.MANAGED_BY,  # type: ignore[arg-type]

@@ -26,14 +26,27 @@ NAMESPACED: tuple[Rule, ...] = (
     Rule(
         api_groups=(names.GROUP,),
         resources=(names.PLURAL,),
-        verbs=("get", "list", "watch", "patch"),
-        why="to know what is wanted, and for the finalizer of a bot whose files are deleted with it (deletionPolicy)",
+        verbs=("get", "list", "watch", "create", "patch"),
+        why="to know what is wanted, for the finalizer of a bot whose files are deleted with it (deletionPolicy), and "
+        "to make the bots of a TweetBotBatch and try them again (spec.runID)",
     ),
     Rule(
         api_groups=(names.GROUP,),
-        resources=(f"{names.PLURAL}/status",),
+        resources=(names.BATCH_PLURAL,),
+        verbs=("get", "list", "watch"),
+        why="to know which bots are wanted",
+    ),
+    Rule(
+        api_groups=(names.GROUP,),
+        resources=(f"{names.PLURAL}/status", f"{names.BATCH_PLURAL}/status"),
         verbs=("patch",),
-        why="to report; the spec itself is never written",
+        why="to report",
+    ),
+    Rule(
+        api_groups=(names.GROUP,),
+        resources=(f"{names.BATCH_PLURAL}/finalizers",),
+        verbs=("update",),
+        why="to make bots that a foreground deletion of their TweetBotBatch waits for, where the cluster asks for that",
     ),
     Rule(
         api_groups=("batch",),
@@ -51,7 +64,8 @@ NAMESPACED: tuple[Rule, ...] = (
         api_groups=("",),
         resources=("configmaps",),
         verbs=("get", "create", "patch"),
-        why="to hand the run manifest to a Job by server-side apply, and to see whether a shared Job has its own",
+        why="to hand the run manifest to a Job by server-side apply, to see whether a shared Job has its own, and to "
+        "read the handles of a TweetBotBatch; the ConfigMap it names is one that its author may read",
     ),
     Rule(
         api_groups=("",),

@@ -28,6 +28,7 @@ from tweetbot_operator.cluster import (
     TransientError,
 )
 from tweetbot_operator.inbox import Inbox
+from tweetbot_operator.merge_patch import diff
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Assignment, Document, Key, Observed, read_job
 from tweetbot_operator.observer import Observer, is_owned
@@ -241,20 +242,6 @@ class Reconciler:
         wanted = status.stalled(bot, verdict, self._clock())
         if wanted != bot.status:
             self._write_status(bot, wanted)
-
-
-def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON merge patch that turns the old object into the new one."""
-    patch: dict[str, Any] = {name: None for name in old if name not in new}
-    for name, value in new.items():
-        before = old.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            inner = diff(before, value)
-            if inner:
-                patch[name] = inner
-        elif value != before:
-            patch[name] = value
-    return patch
 
 
 def _name(bot: status.Bot) -> Key:

@@ -4,6 +4,7 @@ The conditions obey kstatus: `Ready` always, `Reconciling` only while something 
 will until the spec changes, never both. Every status carries the generation that it was decided on.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -39,12 +40,13 @@ class Bot(Protocol):
         ...
 
 
-_Flags = dict[ConditionType, bool]
-_WORKING: _Flags = {ConditionType.READY: False, ConditionType.RECONCILING: True}
-_STALLED: _Flags = {ConditionType.READY: False, ConditionType.STALLED: True}
-_SUSPENDED: _Flags = {ConditionType.READY: False, ConditionType.SUSPENDED: True}
-_COMPLETE: _Flags = {ConditionType.READY: True, ConditionType.COMPLETE: True}
-_FAILED: _Flags = {ConditionType.READY: False, ConditionType.STALLED: True, ConditionType.FAILED: True}
+Flags = dict[ConditionType, bool]
+"""The conditions that stand, and whether they hold."""
+_WORKING: Flags = {ConditionType.READY: False, ConditionType.RECONCILING: True}
+_STALLED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True}
+_SUSPENDED: Flags = {ConditionType.READY: False, ConditionType.SUSPENDED: True}
+_COMPLETE: Flags = {ConditionType.READY: True, ConditionType.COMPLETE: True}
+_FAILED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True, ConditionType.FAILED: True}
 
 
 def started(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:
@@ -148,21 +150,23 @@ def _build_outputs(output: S3Location, outcome: BotOutcome) -> Outputs:
 
 
 def _status(
-    bot: Bot, phase: Phase, flags: _Flags, verdict: Verdict, now: datetime, changes: dict[str, Any]
+    bot: Bot, phase: Phase, flags: Flags, verdict: Verdict, now: datetime, changes: dict[str, Any]
 ) -> TweetBotStatus:
     return bot.status.model_copy(
         update={
             **changes,
             "observed_generation": bot.metadata.generation,
             "phase": phase,
-            "conditions": _build_conditions(bot, flags, verdict, now),
+            "conditions": build_conditions(bot.status.conditions, bot.metadata.generation, flags, verdict, now),
         }
     )
 
 
-def _build_conditions(bot: Bot, flags: _Flags, verdict: Verdict, now: datetime) -> list[Condition]:
+def build_conditions(
+    present: Sequence[Condition], generation: int, flags: Flags, verdict: Verdict, now: datetime
+) -> list[Condition]:
     """Return the conditions that the flags name, all with one verdict; any other is dropped."""
-    conditions = list(bot.status.conditions)
+    conditions = list(present)
     for kind in ConditionType:
         if kind not in flags:
             conditions = drop_condition(conditions, kind)
@@ -173,7 +177,7 @@ def _build_conditions(bot: Bot, flags: _Flags, verdict: Verdict, now: datetime) 
             status=flags[kind],
             reason=verdict.reason,
             message=verdict.message[:_LONGEST_MESSAGE],
-            generation=bot.metadata.generation,
+            generation=generation,
             now=now,
         )
     return conditions

@@ -114,7 +114,7 @@ class Store:
 
     def put_bot(self, document: Document) -> Key:
         """Keep a TweetBot unless a newer version is there."""
-        key, version = read_key(document), _read_version(document)
+        key, version = read_key(document), read_version(document)
         metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
         status = document.get("status") or {}
         bot = StoredBot(
@@ -166,7 +166,7 @@ class Store:
         """Keep the facts of a Job."""
         job = read_job(document)
         bots = [Key(job.key.namespace, owner.name) for owner in job.owners]
-        self.jobs.put(job, bots, _read_version(document), seen)
+        self.jobs.put(job, bots, read_version(document), seen)
         return job
 
     def drop_job(self, key: Key) -> None:
@@ -185,7 +185,7 @@ class Store:
     def put_pod(self, document: Document, seen: float) -> ObservedPod:
         """Keep the facts of a pod."""
         pod = read_pod(document)
-        self.pods.put(pod, [Key(pod.key.namespace, pod.job_name)], _read_version(document), seen)
+        self.pods.put(pod, [Key(pod.key.namespace, pod.job_name)], read_version(document), seen)
         return pod
 
     def _forget(self, key: Key) -> None:
@@ -209,6 +209,6 @@ def read_key(document: Document) -> Key:
     return Key(document["metadata"]["namespace"], document["metadata"]["name"])
 
 
-def _read_version(document: Document) -> int:
+def read_version(document: Document) -> int:
     """Return the resource version, which Kubernetes declares to be comparable as a number."""
     return int(document["metadata"].get("resourceVersion") or 0)

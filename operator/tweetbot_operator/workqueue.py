@@ -7,6 +7,7 @@ place that catches every error: a bug in the work on one key must not stop the o
 import asyncio
 import heapq
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
@@ -65,6 +66,11 @@ class WorkQueue(Generic[K]):
         heapq.heappush(self._timers, (self._due[key], self._count, key))
         self.changed.set()
 
+    def add_within(self, key: K, seconds: float) -> None:
+        """Ask for a key to be worked on after so long at the latest: many such wishes are one."""
+        if key not in self._queued and self._due.get(key, math.inf) > self._clock() + seconds:
+            self.add_after(key, seconds)
+
     def take(self) -> K | None:
         """Return the next key that is due, or None; it is nobody else's until done() or fail()."""
         self._collect_due()
@@ -81,7 +87,8 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
         self._end(key)
         if requeue_after is not None:
-            self.add_after(key, requeue_after)
+            # Whoever asked meanwhile may have asked for an earlier time.
+            self.add_within(key, requeue_after)
 
     def fail(self, key: K) -> float:
         """End the work on a key that went wrong; return the pause before the next try."""

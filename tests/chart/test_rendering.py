@@ -20,15 +20,15 @@ def test_a_default_install_has_one_object_per_purpose(manifests: list[Manifest])
         "ClusterRole": 3,
         "ClusterRoleBinding": 1,
         "ConfigMap": 1,
-        "CustomResourceDefinition": 1,
+        "CustomResourceDefinition": 2,
         "Deployment": 1,
         "Role": 1,
         "RoleBinding": 1,
         "Secret": 1,
         "Service": 1,
         "ServiceAccount": 1,
-        "ValidatingAdmissionPolicy": 1,
-        "ValidatingAdmissionPolicyBinding": 1,
+        "ValidatingAdmissionPolicy": 2,
+        "ValidatingAdmissionPolicyBinding": 2,
     }
 
 
@@ -41,17 +41,18 @@ def test_every_object_but_the_cluster_wide_ones_lies_in_the_release_namespace(ma
         assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "tweetbot"
 
 
-def test_the_crd_is_the_generated_one_and_outlives_the_release(manifests: list[Manifest]) -> None:
-    (crd,) = of_kind(manifests, "CustomResourceDefinition")
-    metadata = crd["metadata"]
-    assert metadata.pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    metadata.pop("labels")
-    assert crd == yaml.safe_load((REPOSITORY / "crds/tweetbots.yaml").read_text())
+def test_each_crd_is_the_generated_one_and_outlives_the_release(manifests: list[Manifest]) -> None:
+    for crd in of_kind(manifests, "CustomResourceDefinition"):
+        metadata = crd["metadata"]
+        assert metadata.pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        metadata.pop("labels")
+        file = metadata["name"].removesuffix(".tweetbot.dev") + ".yaml"
+        assert crd == yaml.safe_load((REPOSITORY / "crds" / file).read_text())
 
 
 def test_the_crd_goes_with_the_release_if_asked_to(chart: Chart) -> None:
-    crd = chart.render_one("CustomResourceDefinition", crds={"keep": False})
-    assert "annotations" not in crd["metadata"]
+    crds = of_kind(chart.render(crds={"keep": False}), "CustomResourceDefinition")
+    assert [crd["metadata"].get("annotations") for crd in crds] == [None, None]
 
 
 def test_the_crd_may_be_installed_by_somebody_else(chart: Chart) -> None:

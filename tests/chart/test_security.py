@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.chart.chart import Chart, Manifest, of_kind
+from tweetbot_api.bot_batch import TweetBotBatchSpec
 from tweetbot_api.secret_fields import secret_paths
 from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
@@ -75,7 +76,7 @@ def test_whoever_may_edit_a_namespace_may_edit_its_bots_but_not_their_status(cha
     }
     assert set(roles) == {"view", "edit"}
     (view,), (edit,) = roles["view"], roles["edit"]
-    assert view["resources"] == edit["resources"] == ["tweetbots"]
+    assert view["resources"] == edit["resources"] == ["tweetbots", "tweetbotbatches"]
     assert set(view["verbs"]) == {"get", "list", "watch"}
     assert set(edit["verbs"]) == {"create", "update", "patch", "delete", "deletecollection"}
 
@@ -115,13 +116,29 @@ def test_a_new_operator_stands_by_before_the_old_one_ends(chart: Chart) -> None:
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
-def test_the_policy_on_secrets_covers_every_field_and_holds_where_bots_are_served(chart: Chart) -> None:
-    policy, binding = of_kind(
-        chart.render(**TWO_NAMESPACES), "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+@pytest.mark.parametrize(
+    ("resource", "paths"),
+    [
+        ("tweetbots", [*secret_paths()]),
+        ("tweetbotbatches", [*secret_paths(TweetBotBatchSpec), ("handlesFrom", "configMap")]),
+    ],
+)
+def test_the_policy_on_secrets_covers_every_field_and_holds_where_bots_are_served(
+    chart: Chart, resource: str, paths: list[tuple[str, ...]]
+) -> None:
+    manifests = chart.render(**TWO_NAMESPACES)
+    (policy,) = (
+        policy
+        for policy in of_kind(manifests, "ValidatingAdmissionPolicy")
+        if policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"] == [resource]
+    )
+    (binding,) = (
+        binding
+        for binding in of_kind(manifests, "ValidatingAdmissionPolicyBinding")
+        if binding["spec"]["policyName"] == policy["metadata"]["name"]
     )
     expressions = [validation["expression"] for validation in policy["spec"]["validations"]]
-    assert len(expressions) == len(list(secret_paths()))
-    for path, expression in zip(secret_paths(), expressions, strict=True):
+    for path, expression in zip(paths, expressions, strict=True):
         assert f"object.spec.{'.'.join(path)}.name).check('get').allowed()" in expression
     assert policy["spec"]["failurePolicy"] == "Fail"
     assert binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"][0]["values"] == [

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from docs_gen.fields import field_rows
+from tweetbot_api.bot_batch import TweetBotBatch
 from tweetbot_api.crd import build_crd
 from tweetbot_api.types import TweetBot
 
@@ -37,9 +38,14 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+def read_resource(document: dict[str, Any]) -> TweetBot | TweetBotBatch:
+    kinds = {"TweetBot": TweetBot, "TweetBotBatch": TweetBotBatch}
+    return kinds[document["kind"]].model_validate(document)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_is_a_valid_bot(path: Path) -> None:
-    TweetBot.model_validate(yaml.safe_load(path.read_text()))
+    read_resource(yaml.safe_load(path.read_text()))
 
 
 def test_the_minimal_example_takes_ten_lines_at_most() -> None:
@@ -65,6 +71,6 @@ def test_the_readme_shows_the_minimal_example() -> None:
 def test_yaml_in_a_guide_is_a_valid_bot_or_valid_values(block: str) -> None:
     document = yaml.safe_load(block)
     if "kind" in document:
-        TweetBot.model_validate(document)
+        read_resource(document)
     else:
         jsonschema.Draft7Validator(VALUES_SCHEMA).validate(document)

@@ -115,7 +115,11 @@ class Api:
 
     def end_pod(self, pod: Document, outcome: BotOutcome | None, exit_code: int = 0) -> None:
         """Play the kubelet of a pod that has ended."""
-        message = encode_termination([outcome]) if outcome else ""
+        self.end_shared_pod(pod, [outcome] if outcome else [], exit_code)
+
+    def end_shared_pod(self, pod: Document, outcomes: Sequence[BotOutcome], exit_code: int = 0) -> None:
+        """Play the kubelet of a pod that worked on several bots and has ended."""
+        message = encode_termination(outcomes) if outcomes else ""
         ended = {"exitCode": exit_code, "message": message, "startedAt": _now(), "finishedAt": _now()}
         self._patch_pod(pod, "Failed" if exit_code else "Succeeded", {"terminated": ended})
 

@@ -1,4 +1,4 @@
-"""A real apiserver with its controllers, the CRD in it, and a namespace that admits only restricted pods."""
+"""A real apiserver with its controllers, the CRDs in it, and a namespace that admits only restricted pods."""
 
 import uuid
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.integration.api import Api, wait_for
 from tests.integration.operator_process import OperatorProcess, write_settings
 from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
-CRD = Path(__file__).parents[2] / "crds" / "tweetbots.yaml"
+CRDS = Path(__file__).parents[2] / "crds"
 USER = "tweetbot-operator"
 
 
@@ -25,10 +25,11 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture(scope="session")
 def api(control_plane: ControlPlane) -> Api:
-    """An administrator, with the CRD served and the operator's user allowed what the table says."""
+    """An administrator, with the CRDs served and the operator's user allowed what the table says."""
     api = Api(new_client_from_config(str(control_plane.kubeconfig)))
-    api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(CRD.read_text()))
-    wait_for(lambda: api.exists("/apis/tweetbot.dev/v1alpha1/tweetbots"))
+    for path in sorted(CRDS.glob("*.yaml")):
+        api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(path.read_text()))
+        wait_for(lambda path=path: api.exists(f"/apis/tweetbot.dev/v1alpha1/{path.stem}"))
     api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
     api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
     return api

@@ -1,14 +1,22 @@
 {{- /* Generated from operator/tweetbot_operator/permissions.py by `make generate`; edit that table. */ -}}
 
 {{- define "tweetbot-operator.rules.namespaced" -}}
-# to know what is wanted, and for the finalizer of a bot whose files are deleted with it (deletionPolicy)
+# to know what is wanted, for the finalizer of a bot whose files are deleted with it (deletionPolicy), and to make the bots of a TweetBotBatch and try them again (spec.runID)
 - apiGroups: [tweetbot.dev]
   resources: [tweetbots]
-  verbs: [get, list, watch, patch]
-# to report; the spec itself is never written
+  verbs: [get, list, watch, create, patch]
+# to know which bots are wanted
 - apiGroups: [tweetbot.dev]
-  resources: [tweetbots/status]
+  resources: [tweetbotbatches]
+  verbs: [get, list, watch]
+# to report
+- apiGroups: [tweetbot.dev]
+  resources: [tweetbots/status, tweetbotbatches/status]
   verbs: [patch]
+# to make bots that a foreground deletion of their TweetBotBatch waits for, where the cluster asks for that
+- apiGroups: [tweetbot.dev]
+  resources: [tweetbotbatches/finalizers]
+  verbs: [update]
 # to run prepare and train Jobs, and to delete those of a superseded run
 - apiGroups: [batch]
   resources: [jobs]
@@ -17,7 +25,7 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-# to hand the run manifest to a Job by server-side apply, and to see whether a shared Job has its own
+# to hand the run manifest to a Job by server-side apply, to see whether a shared Job has its own, and to read the handles of a TweetBotBatch; the ConfigMap it names is one that its author may read
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch]

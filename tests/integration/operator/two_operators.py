@@ -13,6 +13,7 @@ from typing import Any
 from tests.unit.operator.factories import NOW, make_failure, make_settings, make_tweetbot_document
 from tests.unit.operator.fake_cluster import CrashError, Document, FakeCluster
 from tests.unit.operator.world import BOT, World
+from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import TransientError
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.inbox import Inbox
@@ -87,7 +88,7 @@ class Replica:
             clock=lambda: world.now,
             uptime=world.uptime,
         )
-        self.feed = Feed(self.store, WorkQueue(world.uptime), world.uptime)
+        self.feed = Feed(self.store, WorkQueue(world.uptime), Roster(), WorkQueue(world.uptime), world.uptime)
         self.events = [(kind, "ADDED", item) for kind in ("TweetBot", "Pod", "Job") for item in world.cluster.all(kind)]
         self.deliver("TweetBot")
 

@@ -18,7 +18,9 @@ from tweetbot_api.status import TweetBotStatus
 
 ROOT = Path(__file__).resolve().parents[3]
 VERSION = crd.build_crd()["spec"]["versions"][0]
+BATCH_VERSION = crd.build_crd(crd.TWEETBOT_BATCH)["spec"]["versions"][0]
 TOP = VERSION["schema"]["openAPIV3Schema"]["properties"]
+BATCH_TOP = BATCH_VERSION["schema"]["openAPIV3Schema"]["properties"]
 # Draft 4 has the boolean exclusiveMinimum of OpenAPI 3.0.
 SPEC = jsonschema.Draft4Validator(TOP["spec"])
 STATUS = jsonschema.Draft4Validator(TOP["status"])
@@ -37,14 +39,18 @@ def schemas(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
 
 
 EVERY = [*schemas(TOP["spec"], "spec"), *schemas(TOP["status"], "status")]
+EVERY += [*schemas(BATCH_TOP["spec"], "batch.spec"), *schemas(BATCH_TOP["status"], "batch.status")]
+resources = pytest.mark.parametrize("resource", crd.RESOURCES, ids=lambda resource: resource.kind)
 
 
-def test_the_committed_file_is_the_generated_one() -> None:
-    assert (ROOT / "crds/tweetbots.yaml").read_text() == crd.render()
+@resources
+def test_the_committed_file_is_the_generated_one(resource: crd.Resource) -> None:
+    assert (ROOT / f"crds/{resource.plural}.yaml").read_text() == crd.render(resource)
 
 
-def test_rendering_loses_nothing() -> None:
-    assert yaml.safe_load(crd.render()) == yaml.safe_load(yaml.safe_dump(crd.build_crd()))
+@resources
+def test_rendering_loses_nothing(resource: crd.Resource) -> None:
+    assert yaml.safe_load(crd.render(resource)) == yaml.safe_load(yaml.safe_dump(crd.build_crd(resource)))
 
 
 def test_every_property_is_described() -> None:
@@ -69,7 +75,7 @@ def test_whatever_a_user_may_write_is_bounded() -> None:
     """The apiserver estimates the cost of CEL rules from these bounds; so does the size of an object."""
     bounds = {"string": ("maxLength", "enum", "pattern"), "array": ("maxItems",), "integer": ("maximum",)}
     bounds["number"] = bounds["integer"]
-    for path, schema in schemas(TOP["spec"], "spec"):
+    for path, schema in [*schemas(TOP["spec"], "spec"), *schemas(BATCH_TOP["spec"], "batch.spec")]:
         wanted = bounds.get(schema.get("type", "string"), ())
         if "additionalProperties" in schema:
             wanted = ("maxProperties",)
@@ -82,12 +88,13 @@ def test_every_rule_tells_the_fix() -> None:
     assert all(rule["message"] for rule in rules)
 
 
-def test_it_fits_into_the_annotation_of_kubectl_apply() -> None:
-    assert len(crd.render().encode()) < 256 * 1024
+@resources
+def test_it_fits_into_the_annotation_of_kubectl_apply(resource: crd.Resource) -> None:
+    assert len(crd.render(resource).encode()) < 256 * 1024
 
 
 def test_an_object_without_status_is_not_taken_for_finished() -> None:
-    assert TOP["status"]["default"] == {"observedGeneration": -1}
+    assert TOP["status"]["default"] == BATCH_TOP["status"]["default"] == {"observedGeneration": -1}
 
 
 def test_defaults_satisfy_their_own_schema() -> None:
@@ -100,8 +107,8 @@ def test_defaults_satisfy_their_own_schema() -> None:
 
 
 def test_columns_come_from_fields_that_exist() -> None:
-    paths = {path for path, _ in EVERY}
-    for column in VERSION["additionalPrinterColumns"]:
+    paths = {path.removeprefix("batch.") for path, _ in EVERY}
+    for column in [*VERSION["additionalPrinterColumns"], *BATCH_VERSION["additionalPrinterColumns"]]:
         path = column["jsonPath"].removeprefix(".").replace("[*]", "[]").split("[?")[0]
         assert path in paths or path == "metadata.creationTimestamp", column
 

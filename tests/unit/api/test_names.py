@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +15,14 @@ FROZEN = {
     "API_VERSION": "tweetbot.dev/v1alpha1",
     "KIND": "TweetBot",
     "PLURAL": "tweetbots",
+    "BATCH_KIND": "TweetBotBatch",
+    "BATCH_PLURAL": "tweetbotbatches",
     "LABEL_MANAGED_BY": "app.kubernetes.io/managed-by",
     "MANAGED_BY": "tweetbot-operator",
     "LABEL_JOB_KIND": "tweetbot.dev/job-kind",
     "LABEL_RUN_PREFIX": "run.tweetbot.dev/",
     "LABEL_USER": "tweetbot.dev/user",
+    "LABEL_BOT_BATCH": "tweetbot.dev/bot-batch",
     "LABEL_QUEUE": "kueue.x-k8s.io/queue-name",
     "ANNOTATION_RUNS": "tweetbot.dev/runs",
     "ANNOTATION_SKIP_PURGE": "tweetbot.dev/skip-purge",
@@ -111,6 +115,39 @@ def test_the_name_by_which_pods_find_each_other_begins_with_a_letter(run_id: str
 def test_bots_whose_long_names_begin_alike_have_jobs_of_their_own() -> None:
     first, second = (names.job_name("a" * 60 + end, names.digest(end), "train", 1) for end in "xy")
     assert first != second
+
+
+def test_a_bot_of_a_batch_is_named_after_batch_and_handle() -> None:
+    assert names.batch_bot_name("team", "ann") == "team-ann"
+    assert names.batch_bot_name("team", "alice.bsky.social") == "team-alice.bsky.social"
+    assert names.batch_bot_name("team", "ann_lee") == "team-ann-lee-" + names.digest("team", "ann_lee")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("team", "a-b"), ("team-a", "b")),
+        (("team", "a_b"), ("team", "a-b")),
+        (("team", "a.b"), ("team", "a-b")),
+        (("team", "_a"), ("team", "a")),
+        (("team", "a" * 60 + "_x"), ("team", "a" * 60 + "_y")),
+        (("team", "a-b"), ("team-a-b", names.digest("team", "a-b"))),
+    ],
+)
+def test_bots_of_batches_never_share_a_name(first: tuple[str, str], second: tuple[str, str]) -> None:
+    assert names.batch_bot_name(*first) != names.batch_bot_name(*second)
+
+
+@given(
+    st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]{1,9})?", fullmatch=True).filter(
+        lambda s: len(s) < 64
+    ),
+    st.from_regex(r"[a-z0-9_]([a-z0-9_.-]{0,127}[a-z0-9_])?", fullmatch=True),
+)
+def test_every_name_of_a_batchs_bot_is_a_dns_name(batch: str, handle: str) -> None:
+    name = names.batch_bot_name(batch, handle)
+    assert len(name) <= 253
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", label) for label in name.split("."))
 
 
 def test_a_models_name_does_not_depend_on_the_order_of_handles() -> None:

@@ -11,6 +11,7 @@ from tweetbot_api.names import CONTAINER
 from tweetbot_api.status import TweetBotStatus
 from tweetbot_api.termination import encode_termination
 from tweetbot_api.types import TweetBot
+from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.dispatcher import Dispatcher
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.inbox import Inbox
@@ -51,7 +52,7 @@ class Company(World):
         self.dispatcher = Dispatcher(
             **shared, reconciler=self.reconciler, operator_ca=lambda: "CA", ask_for=self.queue.add
         )
-        self.feed = Feed(self.store, self.queue, self.uptime)
+        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(self.uptime), self.uptime)
         kinds = ("TweetBot", "Pod", "Job")
         self.cluster.events = [(kind, "ADDED", document) for kind in kinds for document in self.cluster.all(kind)]
 

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tweetbot_operator.cluster import AlreadyExistsError, ConflictError, GoneError, RefusedError
@@ -79,14 +79,28 @@ class FakeCluster:
             raise ConflictError(f"{kind} {key.name}")
         self._write(f"delete {kind} {key.name}", lambda: self.remove(kind, key))
 
-    def patch_status(self, key: Key, resource_version: str, status: Document) -> Document:
-        bot = self.objects.get(("TweetBot", key))
-        if bot is None:
+    def iterate_bots(self, namespace: str, label: str, value: str) -> Iterator[Document]:
+        self.reads.append("list TweetBot")
+        for bot in self.all("TweetBot"):
+            if bot["metadata"].get("labels", {}).get(label) == value and _key(bot).namespace == namespace:
+                yield copy.deepcopy(bot)
+
+    def patch_status(self, key: Key, resource_version: str, status: Document, kind: str = "TweetBot") -> Document:
+        present = self.objects.get((kind, key))
+        if present is None:
             raise GoneError(key.name)
+        if present["metadata"]["resourceVersion"] != resource_version:
+            raise ConflictError(key.name)
+        merged = {**present, "status": merge(present.get("status") or {}, status)}
+        return self._write(f"patch {key.name}", lambda: self.put(merged))
+
+    def patch_run_id(self, key: Key, resource_version: str, run_id: str | None) -> Document:
+        bot = self.get("TweetBot", key)
         if bot["metadata"]["resourceVersion"] != resource_version:
             raise ConflictError(key.name)
-        merged = {**bot, "status": merge(bot.get("status") or {}, status)}
-        return self._write(f"patch {key.name}", lambda: self.put(merged))
+        bot["spec"]["runID"] = run_id
+        bot["metadata"]["generation"] = bot["metadata"].get("generation", 1) + 1
+        return self._write(f"retry {key.name}", lambda: self.put(bot))
 
     def patch_finalizers(self, key: Key, resource_version: str, finalizers: Sequence[str]) -> Document:
         bot = self.get("TweetBot", key)
@@ -110,6 +124,7 @@ class FakeCluster:
         uid = (present or document)["metadata"].get("uid") or f"uid-{next(self._uids)}"
         metadata = {**document["metadata"], "uid": uid, "resourceVersion": str(next(self._versions))}
         metadata.setdefault("creationTimestamp", "2026-11-23T12:00:00Z")
+        metadata.setdefault("generation", 1)
         self.objects[kind, key] = copy.deepcopy({**document, "metadata": metadata})
         self.events.append((kind, "MODIFIED" if present else "ADDED", copy.deepcopy(self.objects[kind, key])))
         return copy.deepcopy(self.objects[kind, key])

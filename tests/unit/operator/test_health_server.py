@@ -51,6 +51,6 @@ def test_kopf_is_told_to_write_nothing() -> None:
     registry = build_registry(World().feed)
 
     assert (settings.posting.enabled, settings.peering.standalone, settings.scanning.disabled) == (False, True, True)
-    assert len(registry._watching.get_all_handlers()) == 3
+    assert len(registry._watching.get_all_handlers()) == 4
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()

@@ -11,8 +11,8 @@ from tests.unit.operator.fake_cluster import merge
 from tests.unit.operator.kstatus import assert_obeys_kstatus
 from tests.unit.operator.world import BOT, World
 from tweetbot_operator.life_cycle import is_allowed
+from tweetbot_operator.merge_patch import diff
 from tweetbot_operator.observed import Key
-from tweetbot_operator.reconciler import diff
 from tweetbot_operator.workqueue import TryAgainError
 
 

@@ -9,6 +9,7 @@ from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import CONTAINER
 from tweetbot_api.termination import encode_termination
 from tweetbot_api.types import TweetBot
+from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.metrics import Metrics
@@ -58,7 +59,7 @@ class World:
             uptime=self.uptime,
         )
         self.queue: WorkQueue[Key] = WorkQueue(self.uptime)
-        self.feed = Feed(self.store, self.queue, self.uptime)
+        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(self.uptime), self.uptime)
         self.cluster.events = [
             (kind, "ADDED", document)
             for kind in ("TweetBot", "Pod", "Job")

@@ -1,0 +1,150 @@
+"""TweetBotBatches against a real apiserver, Job controller and garbage collector; the test ends the bots' pods."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.api import Api, ApiError, Document, bots_path, wait_for
+from tests.unit.operator.factories import make_failure, make_outcome
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
+TEMPLATE = {"spec": {"source": {"archive": {"uri": "s3://tweets/{handle}.zip"}}}}
+
+
+def batches_path(namespace: str) -> str:
+    return f"/apis/tweetbot.dev/v1alpha1/namespaces/{namespace}/tweetbotbatches"
+
+
+def create_batch(api: Api, namespace: str, **spec: Any) -> Document:
+    metadata = {"name": "team"}
+    body = {"apiVersion": "tweetbot.dev/v1alpha1", "kind": "TweetBotBatch", "metadata": metadata}
+    whole = {"template": TEMPLATE, **spec}
+    return api.call("POST", f"{batches_path(namespace)}?fieldValidation=Strict", {**body, "spec": whole})
+
+
+def edit_batch(api: Api, namespace: str, **spec: Any) -> None:
+    api.call("PATCH", f"{batches_path(namespace)}/team", {"spec": spec}, "application/merge-patch+json")
+
+
+def wait_for_batch(api: Api, namespace: str, phase: str, seconds: float = 60) -> Document:
+    path = f"{batches_path(namespace)}/team"
+    try:
+        wait_for(lambda: api.call("GET", path)["status"].get("phase") == phase, seconds)
+    except TimeoutError:
+        raise AssertionError(json.dumps(api.call("GET", path)["status"], indent=1)) from None
+    return api.call("GET", path)["status"]
+
+
+def bots(api: Api, namespace: str) -> dict[str, Document]:
+    return {bot["metadata"]["name"]: bot for bot in api.call("GET", bots_path(namespace))["items"]}
+
+
+def play(api: Api, namespace: str, failing: str = "") -> None:
+    """End every pod: each bot of its Job well, but for the failing one, which has too little text."""
+    owners = {job["metadata"]["name"]: job["metadata"]["ownerReferences"] for job in api.list(namespace, "jobs")}
+    for pod in api.list(namespace, "pods"):
+        labels = pod["metadata"]["labels"]
+        if pod["status"]["phase"] in {"Succeeded", "Failed"} or labels["batch.kubernetes.io/job-name"] not in owners:
+            continue
+        bots_of_job = [owner["name"] for owner in owners[labels["batch.kubernetes.io/job-name"]]]
+        good = make_outcome(labels["tweetbot.dev/job-kind"])
+        outcomes = [make_failure("TooLittleText", 65) if name == failing else good for name in bots_of_job]
+        api.end_shared_pod(pod, outcomes, 65 if failing in bots_of_job else 0)
+
+
+def wait_playing(api: Api, namespace: str, phase: str, failing: str = "") -> Document:
+    def look() -> bool:
+        play(api, namespace, failing)
+        return api.call("GET", f"{batches_path(namespace)}/team")["status"].get("phase") == phase
+
+    wait_for(look, 60)
+    return api.call("GET", f"{batches_path(namespace)}/team")["status"]
+
+
+def test_a_batch_makes_its_bots_follows_them_and_tries_the_failed_again(api: Api, namespace: str) -> None:
+    create_batch(api, namespace, handles=["ann", "ben", "eve"], parallelism=2)
+
+    status = wait_playing(api, namespace, "Failed", failing="team-ben")
+
+    assert set(bots(api, namespace)) == {"team-ann", "team-ben", "team-eve"}
+    assert (status["bots"]["succeeded"], status["bots"]["failed"], status["percent"]) == (2, 1, 100)
+    (failure,) = status["failures"]
+    assert (failure["name"], failure["reason"]) == ("team-ben", "TooLittleText")
+    edit_batch(api, namespace, retryFailed="more text is there")
+    status = wait_playing(api, namespace, "Succeeded")
+    runs = {name: bot["status"]["run"]["number"] for name, bot in bots(api, namespace).items()}
+    assert runs == {"team-ann": 1, "team-ben": 2, "team-eve": 1}
+    assert "failures" not in status
+    assert {item["type"] for item in status["conditions"]} == {"Ready", "Complete"}
+
+
+def test_a_batch_reads_its_handles_from_a_config_map(api: Api, namespace: str) -> None:
+    create_batch(api, namespace, handlesFrom={"configMap": {"name": "team"}})
+    wait_for_batch(api, namespace, "Pending")
+    config_map = {"kind": "ConfigMap", "metadata": {"name": "team"}, "data": {"handles": "ann\nben\n"}}
+    api.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", config_map)
+
+    edit_batch(api, namespace, parallelism=5)
+
+    wait_for(lambda: set(bots(api, namespace)) == {"team-ann", "team-ben"}, 70)
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Background"])
+def test_bots_go_with_their_batch(api: Api, namespace: str, policy: str) -> None:
+    create_batch(api, namespace, handles=["ann", "ben"])
+    wait_for(lambda: api.list(namespace, "jobs"))
+
+    api.call("DELETE", f"{batches_path(namespace)}/team", {"propagationPolicy": policy})
+
+    wait_for(lambda: not bots(api, namespace))
+    wait_for(lambda: not any(api.list(namespace, kind) for kind in ("jobs", "pods", "configmaps")))
+    wait_for(lambda: not api.call("GET", batches_path(namespace))["items"])
+
+
+def test_a_template_cannot_change_but_the_rest_can(api: Api, namespace: str) -> None:
+    create_batch(api, namespace, handles=["ann"], paused=True)
+
+    with pytest.raises(ApiError, match="the template cannot change"):
+        edit_batch(api, namespace, template={"spec": {"training": {"epochs": 2}}})
+    with pytest.raises(ApiError, match="handlesFrom cannot change"):
+        edit_batch(api, namespace, handles=None, handlesFrom={"configMap": {"name": "team"}})
+
+    edit_batch(api, namespace, handles=["ann", "ben"], parallelism=7, paused=False, retryFailed="1")
+
+
+REFUSED = {
+    "no list": ({}, "give either handles or handlesFrom"),
+    "two lists": (
+        {"handles": ["ann"], "handlesFrom": {"configMap": {"name": "team"}}},
+        "give either handles or handlesFrom",
+    ),
+    "one archive for all": (
+        {"handles": ["ann"], "template": {"spec": {"source": {"archive": {"uri": "s3://tweets/ann.zip"}}}}},
+        "the archive's uri must contain {handle}",
+    ),
+    "one repository for all": (
+        {
+            "handles": ["ann"],
+            "template": {
+                "spec": {
+                    **TEMPLATE["spec"],
+                    "output": {"huggingFace": {"repo": "team/bot", "tokenSecret": {"name": "hub"}}},
+                }
+            },
+        },
+        "every bot would push to the same repository",
+    ),
+    "two sources": (
+        {"handles": ["ann"], "template": {"spec": {"source": {**TEMPLATE["spec"]["source"], "bluesky": {}}}}},
+        "give exactly one source",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_an_invalid_batch_is_refused_with_the_fix(api: Api, namespace: str, spec: dict, message: str) -> None:
+    with pytest.raises(ApiError) as refusal:
+        create_batch(api, namespace, **spec)
+
+    assert message in str(refusal.value)
