@@ -53,7 +53,7 @@ class StageFunction(Protocol):
 
 
 class BatchFunction(Protocol):
-    """One half of many runs at once: `together.train_together`."""
+    """One half of many runs at once: `together.training.train_together`."""
 
     def __call__(
         self, members: Sequence[Member], work_dir: Path, on_end: Callable[[Member, BotOutcome | Exception], None]
@@ -95,7 +95,8 @@ def load_together(manifest: RunManifest) -> BatchFunction | None:
     """Import and return the function that trains this batch of bots as one, None if it is not to be had."""
     if manifest.job_kind != "train" or len(manifest.bots) == 1:
         return None
-    from tweetbot_trainer.together import may_be_together, train_together
+    from tweetbot_trainer.together.alike import may_be_together
+    from tweetbot_trainer.together.training import train_together
 
     return train_together if may_be_together(manifest.bots) else None
 

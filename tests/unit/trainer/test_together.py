@@ -13,17 +13,18 @@ from tests.factories import make_bot_identity, make_run_config, make_sentences
 from tests.unit.trainer.language_model import save_tiny_gpt2, store_dataset
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
-from tweetbot_trainer import learner as learner_module
-from tweetbot_trainer import together as together_module
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.job_log import log_to_file
-from tweetbot_trainer.learner import make_course
 from tweetbot_trainer.member import Member
 from tweetbot_trainer.output_manifest import read_output_manifest
 from tweetbot_trainer.pipeline import train_bot
 from tweetbot_trainer.progress import NullReporter
-from tweetbot_trainer.together import may_be_together, train_together
+from tweetbot_trainer.together import learner as learner_module
+from tweetbot_trainer.together import training as together_module
+from tweetbot_trainer.together.alike import may_be_together
+from tweetbot_trainer.together.learner import make_course
+from tweetbot_trainer.together.training import train_together
 from tweetbot_trainer.tracking import NullTracker
 
 GENERATION = {"prompts": ["My dream is"], "samplesPerPrompt": 2, "measuredPosts": 5, "minLength": 4, "maxLength": 16}
