@@ -84,6 +84,7 @@ class Reason(StrEnum):
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     # What came of it, and where it goes
     TOO_LITTLE_TEXT = "TooLittleText"
+    DATASET_DAMAGED = "DatasetDamaged"
     STORAGE_ACCESS_DENIED = "StorageAccessDenied"
     BUCKET_NOT_FOUND = "BucketNotFound"
     # The machine or the network
@@ -342,6 +343,11 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "Fewer than 6,000 characters are left after cleaning; a model would only learn them by heart.",
         "Give more posts, or add a handle.",
         ExitCode.TOO_LITTLE_TEXT,
+    ),
+    Reason.DATASET_DAMAGED: Explanation(
+        "The dataset that the prepare Job stored is gone, or is not what it stored any more.",
+        "See who else writes or deletes below the run's prefix; then give `spec.runID` a new text.",
+        ExitCode.BAD_SPEC,
     ),
     Reason.STORAGE_ACCESS_DENIED: Explanation(
         "The S3 store refused the credentials or the action.",

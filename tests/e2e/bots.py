@@ -60,14 +60,21 @@ class Bots:
 
     def apply(self, name: str, **spec: Any) -> None:
         """Apply a small bot that reads the archive of its own name; `spec` adds to it or replaces."""
+        self.apply_all({name: spec})
+
+    def apply_all(self, specs: dict[str, dict[str, Any]]) -> None:
+        """Apply several such bots at once."""
+        bots = [self._build(name, **spec) for name, spec in specs.items()]
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bots))
+
+    def _build(self, name: str, **spec: Any) -> dict[str, Any]:
         whole = {
             "handles": [name.replace("-", "_")],
             "source": {"archive": {"uri": f"s3://{TWEETS_BUCKET}/{self.namespace}/{name}.zip"}},
             **spec,
             "training": SMALL_TRAINING | spec.get("training", {}),
         }
-        bot = {"apiVersion": "tweetbot.dev/v1alpha1", "kind": "TweetBot", "metadata": {"name": name}, "spec": whole}
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(bot))
+        return {"apiVersion": "tweetbot.dev/v1alpha1", "kind": "TweetBot", "metadata": {"name": name}, "spec": whole}
 
     @contextmanager
     def operator_values(self, values: dict[str, Any]) -> Iterator[None]:
@@ -102,6 +109,13 @@ class Bots:
     def pods(self, name: str, kind: str) -> list[dict[str, Any]]:
         pods = json.loads(self.kubectl("get", "pods", "-l", f"tweetbot.dev/job-kind={kind}", "-o", "json"))["items"]
         return [pod for pod in pods if pod["metadata"]["name"].startswith(name)]
+
+    def jobs(self, kind: str) -> dict[str, list[str]]:
+        """Return the Jobs of a kind that are there, with the bots of each."""
+        jobs = json.loads(self.kubectl("get", "jobs", "-l", f"tweetbot.dev/job-kind={kind}", "-o", "json"))["items"]
+        return {
+            job["metadata"]["name"]: [owner["name"] for owner in job["metadata"]["ownerReferences"]] for job in jobs
+        }
 
     def names(self, kinds: str) -> list[str]:
         """Return what is left of these kinds, less what Kubernetes itself puts into each namespace."""

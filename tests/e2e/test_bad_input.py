@@ -57,7 +57,8 @@ def test_a_mistake_fails_in_prepare_with_its_reason(mistake: Mistake, all_at_onc
     assert bot["status"]["failure"]["reason"] == mistake.reason
     assert all_at_once.condition(bot, "Failed")["reason"] == mistake.reason
     assert all_at_once.condition(bot, "Ready")["status"] == "False"
-    assert all_at_once.jobs_ever_made(mistake.name) == {"prepare": 1}
+    assert [mistake.name in bots for bots in all_at_once.jobs("prepare").values()].count(True) == 1
+    assert not any(mistake.name in bots for bots in all_at_once.jobs("train").values())
 
 
 def test_a_missing_secret_is_named_while_the_pod_waits(bots: Bots) -> None:

@@ -1,12 +1,11 @@
 """One Job in the cluster: works on the bots of a run manifest, together or in turn, and tells how each ended.
 
-One bot's failure never touches the next. How all ended stands in the termination message before anything else is
-tried, so a result is known even if the operator is away.
+One bot's failure never touches the next. How a bot ended is told at once, and how all did stands in the termination
+message, so a result is known even if the operator is away.
 """
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from tweetbot_trainer.interruption import (
 from tweetbot_trainer.job_failures import exit_code, failure_of, interrupted, may_end_better
 from tweetbot_trainer.job_log import log_to_file, logged_to
 from tweetbot_trainer.member import Member
-from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, ResultSender
+from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, Results
 from tweetbot_trainer.progress import NullReporter, Reporter
 from tweetbot_trainer.s3 import open_store
 from tweetbot_trainer.tracking import Tracker, open_tracker
@@ -122,6 +121,7 @@ class Job:
         self._load_stage = load_stage
         self._store_of = store_of
         self._channel = _open_channel(manifest, paths)
+        self._results = Results(self._channel) if self._channel else None
         self._outcomes: dict[str, BotOutcome] = {}
         """How the bots ended that are done with, by uid."""
 
@@ -136,13 +136,14 @@ class Job:
                 if outcome is None:
                     outcome = BotOutcome(failure=interrupted(self._log_file(config), interruption))
                     interruption = None
+                    self._send_result(config, outcome)
                 outcomes.append(outcome)
             self._write_termination_message(outcomes)
             try:
                 release_sigterm()
-                self._send_results(
-                    outcomes, INTERRUPTED_RESULT_TIMEOUT_SECONDS if is_interrupted else RESULT_TIMEOUT_SECONDS
-                )
+                if self._results:
+                    seconds = INTERRUPTED_RESULT_TIMEOUT_SECONDS if is_interrupted else RESULT_TIMEOUT_SECONDS
+                    self._results.finish(seconds)
             except Interrupted:
                 logger.warning("stopped by SIGTERM before all results were acknowledged")
             try:
@@ -213,7 +214,7 @@ class Job:
             try:
                 store = self._store_of(config.output)
             except Exception as error:  # noqa: BLE001 - one bot's store is not its neighbours'
-                self._outcomes[config.bot.uid] = BotOutcome(failure=failure_of(error, log_file))
+                self._note(config, BotOutcome(failure=failure_of(error, log_file)))
                 return None
             return Member(
                 config=config,
@@ -234,7 +235,7 @@ class Job:
                 result = BotOutcome(failure=failure_of(result, member.log_file))
             else:
                 _log_event("bot finished", self._manifest, member.config)
-        self._outcomes[member.config.bot.uid] = result
+        self._note(member.config, result)
         shutil.rmtree(member.work_dir, ignore_errors=True)
 
     def _write_termination_message(self, outcomes: Sequence[BotOutcome]) -> None:
@@ -243,15 +244,15 @@ class Job:
         except (OSError, ValueError) as error:
             logger.error("termination message not written error=%r", error)
 
-    def _send_results(self, outcomes: Sequence[BotOutcome], timeout_seconds: float) -> None:
-        """Send each bot's result; the time is for all of them together."""
-        if not self._channel:
-            return
-        sender = ResultSender(self._channel)
-        deadline = time.monotonic() + timeout_seconds
-        for config, outcome in zip(self._manifest.bots, outcomes, strict=True):
+    def _note(self, config: RunConfig, outcome: BotOutcome) -> None:
+        """Keep how a bot ended, and tell it at once: its owner need not wait for its neighbours."""
+        self._outcomes[config.bot.uid] = outcome
+        self._send_result(config, outcome)
+
+    def _send_result(self, config: RunConfig, outcome: BotOutcome) -> None:
+        if self._results:
             message = ResultMessage(bot=config.bot, job_kind=self._manifest.job_kind, outcome=outcome)
-            sender.send(message, deadline - time.monotonic())
+            self._results.send(message)
 
     def _upload_logs(self) -> None:
         """Keep each bot's log in its store; a failure costs the log only."""

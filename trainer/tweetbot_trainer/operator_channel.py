@@ -1,6 +1,7 @@
 """The trainer's half of the progress protocol: POSTs over TLS, signed with the pod's projected token.
 
-Progress is sent from a thread of its own, newest wins; results are repeated until the operator has stored them.
+Progress is sent from a thread of its own, newest wins; results are repeated until the operator has stored them, each
+from a thread of its own: one that has to wait holds up no other.
 Nothing here fails or delays a run.
 """
 
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MIN_INTERVAL_SECONDS: Final = 2.0
 _REQUEST_TIMEOUT_SECONDS = 5.0
+_CONNECTIONS_KEPT = 64
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _STORED = range(200, 300)
@@ -38,7 +40,11 @@ class OperatorChannel:
         self._url = url.rstrip("/")
         self._token_file = token_file
         self._pool = urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED", ca_certs=str(ca_file), retries=False, timeout=_REQUEST_TIMEOUT_SECONDS
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=str(ca_file),
+            retries=False,
+            timeout=_REQUEST_TIMEOUT_SECONDS,
+            maxsize=_CONNECTIONS_KEPT,
         )
 
     def post(self, path: str, message: ProgressMessage | ResultMessage) -> int | None:
@@ -132,7 +138,7 @@ class HttpReporter:
 
 
 class ResultSender:
-    """Sends results until they are acknowledged, refused as stale, or time is up."""
+    """Sends a result until it is acknowledged, refused as stale, or time is up."""
 
     def __init__(
         self,
@@ -144,9 +150,8 @@ class ResultSender:
         self._clock = clock
         self._sleep = sleep
 
-    def send(self, message: ResultMessage, timeout_seconds: float) -> bool:
-        """Tell whether the operator acknowledged the result within this time."""
-        deadline = self._clock() + timeout_seconds
+    def send(self, message: ResultMessage, deadline: Callable[[], float]) -> bool:
+        """Tell whether the operator acknowledged the result before the deadline, which may change meanwhile."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             status = self._channel.post(RESULT_PATH, message)
@@ -155,11 +160,42 @@ class ResultSender:
             if status in _STALE:
                 logger.info("result is stale bot=%s status=%s", message.bot.name, status)
                 return False
-            if self._clock() + pause > deadline:
+            if self._clock() + pause > deadline():
                 logger.warning("result not acknowledged bot=%s status=%s", message.bot.name, status)
                 return False
             self._sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+class Results:
+    """Sends the results of a Job's bots as they come, side by side."""
+
+    def __init__(self, channel: OperatorChannel) -> None:
+        self._sender = ResultSender(channel, sleep=self._sleep)
+        self._deadline = math.inf
+        self._are_all_there = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def send(self, message: ResultMessage) -> None:
+        """Begin to send a result."""
+        arguments = (message, lambda: self._deadline)
+        # A daemon: a pod that is told to stop a second time does not wait for the operator.
+        thread = threading.Thread(target=self._sender.send, args=arguments, name="result", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def finish(self, timeout_seconds: float) -> None:
+        """Wait until all are acknowledged or given up; the time is for all of them together."""
+        self._deadline = time.monotonic() + timeout_seconds
+        self._are_all_there.set()
+        for thread in self._threads:
+            thread.join(max(0.0, self._deadline - time.monotonic()) + _REQUEST_TIMEOUT_SECONDS)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._are_all_there.is_set():
+            time.sleep(seconds)
+        else:
+            self._are_all_there.wait(seconds)
 
 
 def _finite(value: float | None) -> float | None:

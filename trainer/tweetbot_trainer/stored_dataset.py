@@ -42,14 +42,14 @@ class StoredDataset:
 
 
 def read_dataset(config: RunConfig, store: Store) -> StoredDataset:
-    """Return what is stored; raise StorageUnavailable if it is not there whole."""
+    """Return what is stored; raise DatasetDamaged if it is not there whole."""
     facts, posts = store.read_bytes(DATASET_INFO), store.read_bytes(DATASET_POSTS)
     if facts is None or posts is None:
-        raise TrainerError(Reason.STORAGE_UNAVAILABLE, f"there is no dataset at {store.uri(DATASET_INFO)}")
+        raise TrainerError(Reason.DATASET_DAMAGED, f"there is no dataset at {store.uri(DATASET_INFO)}")
     info = DatasetInfo.model_validate_json(facts)
     if hashlib.sha256(posts).hexdigest() != info.dataset.sha256:
         raise TrainerError(
-            Reason.STORAGE_UNAVAILABLE, f"{store.uri(DATASET_POSTS)} is not the file that {DATASET_INFO} describes"
+            Reason.DATASET_DAMAGED, f"{store.uri(DATASET_POSTS)} is not the file that {DATASET_INFO} describes"
         )
     parts = split(posts_from_jsonl(posts, config.handles), config.training.eval_fraction, seed_of(config))
     return StoredDataset(info=info, parts=parts, avatars=_read_avatars(config, store))

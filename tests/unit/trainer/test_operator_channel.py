@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.factories import make_bot_identity
 from tweetbot_api.messages import BotOutcome, ProgressMessage, ResultMessage
-from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, ResultSender
+from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, Results, ResultSender
 
 RESULT = ResultMessage(bot=make_bot_identity(), job_kind="train", outcome=BotOutcome(samples=["My dream"]))
 
@@ -169,7 +169,7 @@ class Clock:
 
 
 def send(url, open_channel, clock, timeout_seconds=600):
-    return ResultSender(open_channel(url), lambda: clock.now, clock.sleep).send(RESULT, timeout_seconds)
+    return ResultSender(open_channel(url), lambda: clock.now, clock.sleep).send(RESULT, lambda: timeout_seconds)
 
 
 def test_a_result_is_repeated_until_it_is_acknowledged(loopback_server, open_channel):
@@ -191,3 +191,18 @@ def test_an_operator_that_stays_away_is_given_up_after_the_timeout(open_channel)
     assert not send("https://127.0.0.1:1", open_channel, clock)
     assert 560 < clock.now <= 600
     assert max(clock.pauses) == 30
+
+
+def test_a_result_that_waits_holds_up_no_other(loopback_server, open_channel):
+    server = loopback_server(statuses=[503, 200, 200])
+    results = Results(open_channel(server.url))
+    for _ in range(2):
+        results.send(RESULT)
+    results.finish(20)
+    assert len(server.requests) == 3
+
+
+def test_nobody_waits_for_an_operator_that_is_away_longer_than_told(open_channel):
+    results = Results(open_channel("https://127.0.0.1:1"))
+    results.send(RESULT)
+    results.finish(0.1)

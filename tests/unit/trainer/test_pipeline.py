@@ -282,7 +282,7 @@ def test_a_dataset_that_is_not_whole_is_refused(tiny_gpt2, tmp_path, damage):
         store.write_bytes("dataset/posts.jsonl", b"{}\n")
     with pytest.raises(TrainerError, match="dataset/") as caught:
         train_bot(make_config(tiny_gpt2), store, NullReporter(), NullTracker(), tmp_path)
-    assert caught.value.reason == Reason.STORAGE_UNAVAILABLE
+    assert caught.value.reason == Reason.DATASET_DAMAGED
 
 
 def test_posts_never_reach_the_log(tiny_gpt2, tmp_path, caplog):

@@ -131,8 +131,8 @@ def test_a_bots_failure_is_its_own(tiny_gpt2, tmp_path):
 
     outcomes = run([poisoned, missing, well], tmp_path)
 
-    assert outcomes["poisoned"].reason == Reason.STORAGE_UNAVAILABLE
-    assert outcomes["missing"].reason == Reason.STORAGE_UNAVAILABLE
+    assert outcomes["poisoned"].reason == Reason.DATASET_DAMAGED
+    assert outcomes["missing"].reason == Reason.DATASET_DAMAGED
     assert isinstance(outcomes["well"], BotOutcome)
 
 
