@@ -78,7 +78,7 @@ def test_when_a_pod_is_stopped_finished_bots_keep_their_results_and_the_rest_res
     for name in (*short, *long):
         bots.upload_archive(name, posts=120)
     specs = {name: {"training": {"epochs": 2}} for name in short} | {
-        name: {"training": {"epochs": 60}} for name in long
+        name: {"training": {"epochs": 50}} for name in long
     }
     bots.apply_all(specs)
     manifests = {name: find_key(bots, name, "/manifest.json") for name in short}
