@@ -17,7 +17,7 @@ export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help check
 help: ## List the verbs
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
 
 check: lint test-unit ## What to run while writing: lint and unit tests (the default)
 
@@ -76,9 +76,12 @@ test-e2e: setup cluster-with-images ## Tests on the local cluster, with real pod
 	$(PYTEST) tests/e2e
 
 ## --- benchmarks ---
-.PHONY: bench-engine bench-parity bench-sources bench-training
+.PHONY: bench-control-plane bench-engine bench-parity bench-sources bench-training
 bench-engine: setup ## Our training engine beside the HuggingFace Trainer, on the same bots (OPTIONS="--mix log-uniform …")
 	$(BIN)/python -m benchmarks.engine $(OPTIONS)
+
+bench-control-plane: setup ## Our operator beside Kubeflow Trainer and plain Jobs on fake nodes (OPTIONS="--sizes 300 …")
+	$(BIN)/python -m benchmarks.control_plane $(OPTIONS)
 
 bench-sources: setup ## Memory and time that an archive of a million posts takes (POSTS=1000000)
 	$(BIN)/python -m benchmarks.sources $(or $(POSTS),1000000)

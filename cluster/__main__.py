@@ -88,7 +88,7 @@ def _env(paths: Paths, _: argparse.Namespace) -> None:
 
 def _build(paths: Paths, arguments: argparse.Namespace) -> None:
     require(problems_of_building(Machine.here(paths)))
-    for name in arguments.groups or tools.GROUPS:
+    for name in arguments.groups or tools.EVERYDAY:
         print(tools.ensure(paths, name))
 
 

@@ -71,6 +71,7 @@ class ControlPlane:
         scheduler: bool = False,
         dies_with_parent: bool = True,
         apiserver_arguments: Sequence[str] = (),
+        controllers_arguments: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.authority = Authority(directory / "pki")
@@ -85,6 +86,7 @@ class ControlPlane:
         self._with_scheduler = scheduler
         self._dies_with_parent = dies_with_parent
         self._apiserver_arguments = apiserver_arguments
+        self._controllers_arguments = controllers_arguments
 
     def __enter__(self) -> "ControlPlane":
         self.start()
@@ -190,6 +192,7 @@ class ControlPlane:
             f"--cluster-signing-key-file={root.key}",
             "--use-service-account-credentials=true",
             "--allocate-node-cidrs=false",
+            *self._controllers_arguments,
         )
 
     def _scheduler(self) -> Daemon:

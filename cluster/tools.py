@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from cluster.commands import run_logged
+from cluster.commands import output_of, run_logged
 from cluster.locking import exclusive
 from cluster.paths import Paths
 from cluster.progress import step
@@ -52,6 +52,8 @@ class Group:
     variables: dict[str, str] = field(default_factory=dict)
     # One program under several names: it acts as the one that it is called by.
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # Nothing but what asks for it by name needs it.
+    only_by_name: bool = False
 
     @property
     def sources(self) -> Path:
@@ -83,9 +85,18 @@ GROUPS = {
                 )
             },
         ),
+        Group("kwok", ("sigs.k8s.io/kwok/cmd/kwok",), only_by_name=True),
+        Group(
+            "rivals",
+            ("github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager", "sigs.k8s.io/jobset"),
+            only_by_name=True,
+        ),
         Group("s3", ("github.com/versity/versitygw/cmd/versitygw",)),
     )
 }
+
+
+EVERYDAY = tuple(name for name, group in GROUPS.items() if not group.only_by_name)
 
 
 def key(group: Group) -> str:
@@ -126,6 +137,12 @@ def download(paths: Paths, name: str) -> None:
             directory=group.sources,
             environment=GO_ENVIRONMENT,
         )
+
+
+def module_folder(name: str, module: str) -> Path:
+    """Return where the sources of a pinned module lie: its manifests belong to its programs."""
+    sources = str(GROUPS[name].sources)
+    return Path(output_of(["go", "-C", sources, "list", "-m", "-f", "{{.Dir}}", module]).strip())
 
 
 def _build(group: Group, target: Path, log: Path) -> None:

@@ -22,6 +22,7 @@ from benchmarks.engine import gate, report, rivals
 from benchmarks.engine.curves import draw_slots
 from benchmarks.engine.hf_trainer import quiet
 from benchmarks.engine.workload import SCALES, Bot, make_bots, save_base_model, save_bots
+from benchmarks.table import render
 
 
 def main() -> int:
@@ -42,9 +43,9 @@ def main() -> int:
 
     measured = _measure(arguments, setting, bots)
     best = max((m for m in measured if m.rival.startswith("E")), key=report.bots_per_hour)
-    print("\n" + report.render(_rows(measured, bots, device, arguments), _HEADER))
+    print("\n" + render(_rows(measured, bots, device, arguments), _HEADER))
     ratios = _ratios(measured, best)
-    print("\n" + report.render(ratios, ("ours against", "with start-up", "95 %", "warm", "95 % warm")))
+    print("\n" + render(ratios, ("ours against", "with start-up", "95 %", "warm", "95 % warm")))
     failed = _judge(setting, best, bots)
     _save(arguments.output, measured, device)
     _draw(arguments, measured, device)

@@ -1,4 +1,4 @@
-"""From measurements to figures: bots per device-hour, ratios with their confidence intervals, MFU, a table by size."""
+"""From measurements to figures: bots per device-hour, ratios with their confidence intervals, MFU."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -51,14 +51,3 @@ def mfu(measurement: Measurement, bots: Sequence[Bot], scale: Scale, device_name
     if measurement.warm_seconds is None:
         seconds *= len(measurement.bots)
     return tokens * flops_per_token(scale) / seconds / (peak[0 if bf16 else 1] * 1e12)
-
-
-def render(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
-    """Return a Markdown table with aligned columns."""
-    table = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)

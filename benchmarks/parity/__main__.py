@@ -11,8 +11,8 @@ import torch
 import transformers
 
 from benchmarks.engine.hf_trainer import quiet
-from benchmarks.engine.report import render
 from benchmarks.parity.compare import Comparison, Task, compare, make_task
+from benchmarks.table import render
 from tweetbot_api.spec import Training
 
 TOLERANCE: Final = 1e-4

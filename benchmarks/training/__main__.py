@@ -22,8 +22,9 @@ import torch
 import transformers
 
 from benchmarks.engine.hf_trainer import quiet
-from benchmarks.engine.report import PEAK_TFLOPS, flops_per_token, render
+from benchmarks.engine.report import PEAK_TFLOPS, flops_per_token
 from benchmarks.engine.workload import SCALES, Scale
+from benchmarks.table import render
 from benchmarks.training.contestants import CONTESTANTS, Timing, run
 
 NUM_BLOCKS: Final = 33

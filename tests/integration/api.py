@@ -65,10 +65,12 @@ class Api:
     def create_bot(self, namespace: str, name: str = "ann", **spec: Any) -> Document:
         whole = {"handles": [name], "source": {"archive": {"uri": f"s3://tweets/{name}.zip"}}, **spec}
         bot = {"apiVersion": "tweetbot.dev/v1alpha1", "kind": "TweetBot", "metadata": {"name": name}, "spec": whole}
-        return self.call("POST", f"{bots_path(namespace)}?fieldValidation=Strict", bot)
+        created: Document = self.call("POST", f"{bots_path(namespace)}?fieldValidation=Strict", bot)
+        return created
 
     def bot(self, namespace: str, name: str = "ann") -> Document:
-        return self.call("GET", f"{bots_path(namespace)}/{name}")
+        bot: Document = self.call("GET", f"{bots_path(namespace)}/{name}")
+        return bot
 
     def edit_bot(self, namespace: str, spec: Document, name: str = "ann") -> None:
         path = f"{bots_path(namespace)}/{name}"

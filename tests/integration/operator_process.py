@@ -78,6 +78,11 @@ class OperatorProcess:
     def _log_path(self) -> Path:
         return self._folder / "operator.log"
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def acts(self) -> bool:
         """Tell whether it holds the Lease and watches."""
         return self._is_healthy() and "tweetbot_bots{" in self.get("/metrics") and self._is_healthy()
