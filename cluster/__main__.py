@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster import base_image, buildkit, images, lifecycle, shell_environment, tools
+from cluster import base_image, buildkit, images, kueue, lifecycle, shell_environment, tools
 from cluster.errors import ClusterError
 from cluster.paths import Paths
 from cluster.prerequisites import Machine, problems_of_building, problems_of_running, require
@@ -43,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     build = verbs.add_parser("build", help="build tools and print the folder of each")
     build.add_argument("groups", nargs="*", metavar="TOOL", help=", ".join(tools.GROUPS))
     build.set_defaults(run=_build)
+
+    queues = verbs.add_parser("kueue", help="install Kueue in the cluster, or remove it with all its queues")
+    queues.add_argument("action", choices=["install", "remove"])
+    queues.set_defaults(run=_kueue)
 
     builder = verbs.add_parser("builder", help="start what builds images, without the cluster")
     builder.add_argument("action", choices=["up"])
@@ -90,6 +94,11 @@ def _build(paths: Paths, arguments: argparse.Namespace) -> None:
     require(problems_of_building(Machine.here(paths)))
     for name in arguments.groups or tools.EVERYDAY:
         print(tools.ensure(paths, name))
+
+
+def _kueue(paths: Paths, arguments: argparse.Namespace) -> None:
+    require(problems_of_running(Machine.here(paths)))
+    {"install": kueue.install, "remove": kueue.remove}[arguments.action](paths)
 
 
 def _builder_up(paths: Paths, _: argparse.Namespace) -> None:

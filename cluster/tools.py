@@ -85,6 +85,7 @@ GROUPS = {
                 )
             },
         ),
+        Group("kueue", ("sigs.k8s.io/kueue/cmd/kueue",), only_by_name=True),
         Group("kwok", ("sigs.k8s.io/kwok/cmd/kwok",), only_by_name=True),
         Group(
             "rivals",

@@ -8,7 +8,7 @@ END_OF_TEXT = "<|endoftext|>"
 TEXT = "My dream is to read all the short posts of the people that write well and to write one that is as good."
 
 
-def save_tiny_gpt2(folder: Path, context: int = 1024) -> Path:
+def save_tiny_gpt2(folder: Path, context: int = 1024, dropout: float = 0.1) -> Path:
     """Save model and tokenizer into the folder; return it."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -23,7 +23,8 @@ def save_tiny_gpt2(folder: Path, context: int = 1024) -> Path:
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=len(fast), n_positions=context, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
-    )
+        vocab_size=len(fast), n_positions=context, n_embd=64, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,
+        resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout,
+    )  # fmt: skip
     GPT2LMHeadModel(config).save_pretrained(folder, safe_serialization=True)
     return folder

@@ -23,6 +23,8 @@ class ConditionType(StrEnum):
     COMPLETE = "Complete"
     FAILED = "Failed"
     SUSPENDED = "Suspended"
+    QUOTA_RESERVED = "QuotaReserved"
+    """Copied from Kueue's Workload, with Kueue's own reason and message, while a Job with a queue is there."""
 
 
 class Reason(StrEnum):
@@ -96,6 +98,7 @@ class Reason(StrEnum):
     INTERRUPTED = "Interrupted"
     EVICTED = "Evicted"
     GPU_FAULT = "GPUFault"
+    PREEMPTED = "Preempted"
     PEER_LOST = "PeerLost"
     PEERS_MISSING = "PeersMissing"
     TOO_MANY_PREEMPTIONS = "TooManyPreemptions"
@@ -119,8 +122,9 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     Reason.PENDING: Explanation("The run is accepted and its first Job is about to be made.", "Nothing to do."),
     Reason.PREPARING: Explanation("Posts are being fetched, cleaned and counted; no GPU is held.", "Nothing to do."),
     Reason.QUEUED: Explanation(
-        "The Job is suspended until its Kueue queue admits it.",
-        "Nothing to do; `kubectl get workloads` tells the place in the queue.",
+        "The Job is suspended until its Kueue queue admits it; the message is Kueue's own.",
+        "Nothing to do, unless the message says that the queue does not exist or can never have as much; "
+        "see [queues](queues.md).",
     ),
     Reason.TRAINING: Explanation("The train Job exists; `status.stage` says how far it is.", "Nothing to do."),
     Reason.RETRYING: Explanation(
@@ -399,6 +403,11 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
         "Nothing at first: it is tried again. If it stays, look at the node's Xid and ECC errors and take it out.",
         ExitCode.GPU_FAULT,
     ),
+    Reason.PREEMPTED: Explanation(
+        "The Kueue queue stopped the Job, to give its place to another one.",
+        "Nothing to do; the same Job goes on from its last checkpoint once it is admitted again. It does not count "
+        "towards `spec.maxAttempts`.",
+    ),
     Reason.PEER_LOST: Explanation(
         "Another process of the same training ended, or could not be reached any more, and left no cause of its own.",
         "Nothing at first: it is tried again. If it stays, look at the node of the pod that ended first, and whether a "
@@ -437,7 +446,7 @@ def set_condition(
     kind: ConditionType,
     *,
     status: bool,
-    reason: Reason,
+    reason: str,
     message: str,
     generation: int,
     now: datetime,

@@ -30,6 +30,9 @@ class ExitCode(IntEnum):
     """Another process of the same training ended or did not come; that one may tell why."""
 
 
+STOPPED = (143, int(ExitCode.STOPPED_WITH_CHECKPOINT))
+"""Exit codes of what SIGTERM ended: before anything could be saved, and after."""
+
 PERMANENT = frozenset({ExitCode.BAD_SPEC, ExitCode.TOO_LITTLE_TEXT, ExitCode.HANDLE_MISSING, ExitCode.SOURCE_REFUSED})
 
 

@@ -407,6 +407,9 @@ class Resources(ApiModel):
     """PriorityClass of the train pod."""
     queue_name: LabelValue | None = None
     """Kueue LocalQueue in the bot's namespace that the train Job waits in. Needs Kueue in the cluster."""
+    queue_priority_class_name: KubernetesName | None = None
+    """Kueue WorkloadPriorityClass of the train Job: who comes first in the queue, and who may take another's place.
+    Without it the PriorityClass of the pod counts. It decides nothing without `queueName`."""
 
 
 class S3Encryption(ApiModel):

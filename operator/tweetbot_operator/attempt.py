@@ -19,6 +19,7 @@ from tweetbot_operator.policies.accounting import Holding, close_attempt, count_
 from tweetbot_operator.policies.batching import build_candidate, may_share
 from tweetbot_operator.policies.deadline import explain_deadline, is_used_up, seconds_left
 from tweetbot_operator.policies.ending import explain_failure, is_from_outside
+from tweetbot_operator.policies.queue import renew_quota
 from tweetbot_operator.policies.retry import choose_pause, explain_end
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
@@ -91,15 +92,17 @@ def follow_job(situation: Situation, run: Run) -> Plan:
     if is_new and not shares:
         run = run.model_copy(update={"job_uid": job.uid, "retry_time": None})
         changes["run"] = run
-    if observed.outcome and observed.outcome.failure:
+    if pod and not job.is_held_back and observed.outcome and observed.outcome.failure:
         # Another attempt may follow, but only once this Job is known to make no other pod.
         changes["failure"] = explain_failure(observed)
     phase = name_phase(job)
-    wanted = status.working(bot, phase, verdict, now, **changes)
+    quota = renew_quota(job, observed.queue_word, bot.status)
+    wanted = status.note_quota(bot, status.working(bot, phase, verdict, now, **changes), quota, now)
     if wanted != bot.status:
         # Worth no write of their own: they only count should the pod or a shared Job vanish before its end is seen.
         run = run.model_copy(update={"job_uid": job.uid, **_note_start(run, pod)})
-        wanted = status.working(bot, phase, verdict, now, **{**changes, "run": run})
+        working = status.working(bot, phase, verdict, now, **{**changes, "run": run})
+        wanted = status.note_quota(bot, working, quota, now)
     left = seconds_left(bot.spec, run, observed.pods, now)
     # A manifest that somebody deleted shows as a volume that cannot be mounted.
     needs_manifest = (is_new and (pod is None or pod.phase == "Pending")) or verdict.reason == Reason.POD_NOT_STARTED
@@ -165,6 +168,27 @@ def fail_attempt(situation: Situation, run: Run) -> Plan:
     )
 
 
+def give_way(situation: Situation, run: Run) -> Plan:
+    """Count that the queue has stopped the Job, which goes on with other pods when it is admitted again."""
+    bot, observed, now = situation.bot, situation.observed, situation.now
+    job, word = observed.job, observed.queue_word
+    assert job  # noqa: S101 - the caller has looked
+    why = f": {word.message}" if word else ""
+    failure = Failure(reason=Reason.PREEMPTED, message=f"the queue stopped the Job {job.key.name}{why}"[:1024])
+    run = count_end(_close(situation, run), is_from_outside=True)
+    end = explain_end(failure, run, bot.spec, seconds_left(bot.spec, run, (), now), situation.settings)
+    if end is not None:
+        return _fail_run(situation, run, end)
+    changes = {"run": run, "failure": failure, "stage": None, "progress": heartbeat.interrupt(bot.status.progress)}
+    verdict, quota = describe_queue(job.key.name, word), renew_quota(job, word, bot.status)
+    subject = f"{run.job_name}-{run.preemptions}"
+    return Plan(
+        status=status.note_quota(bot, status.working(bot, "Queued", verdict, now, **changes), quota, now),
+        events=(Announcement(Reason.PREEMPTED, failure.message, subject),),
+        requeue_after=START_CHECK_SECONDS,
+    )
+
+
 def suspend_attempt(situation: Situation, run: Run) -> Plan:
     """Give up the attempt of which a Job is there: the next one stands in status first, then the Job is deleted."""
     following = _next_attempt(situation, _close(situation, run), run.job_kind, run.attempt + 1, retry_time=None)
@@ -203,6 +227,10 @@ def _describe_job(situation: Situation) -> tuple[Verdict, float]:
     status, observed, timeout = situation.bot.status, situation.observed, situation.settings.heartbeat_timeout_seconds
     job, pod, laggard, since = observed.job, observed.pod, observed.laggard, observed.listening_since
     assert job  # noqa: S101 - the caller has looked
+    if job.state == "suspended":
+        is_young = (situation.now - job.created).total_seconds() < CHECK_SECONDS
+        pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else CHECK_SECONDS
+        return describe_wait(job, pod, None, observed.queue_word), pause
     if job.state == "active" and (laggard is None or laggard.is_starting):
         return describe_wait(job, laggard, observed.warning), START_CHECK_SECONDS
     # A report that has just come in is a sign of life that stands in status only after this plan.

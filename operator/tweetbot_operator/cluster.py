@@ -28,6 +28,8 @@ _PAGE = 500
 _DEFAULT_PAUSE_SECONDS = 1.0
 _UNFENCED = ("/leases", "/tokenreviews")
 """What a replica that does not act may write."""
+_KUEUE_VERSIONS = ("v1beta2", "v1beta1")
+"""Newest first: Kueue serves one or both."""
 _PREFIXES = {
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Event": "/api/v1/namespaces/{}/events",
@@ -100,6 +102,16 @@ class Cluster:
         """Return the Warning Events about an object."""
         selector = f"involvedObject.uid={uid},type=Warning"
         return list(self._list(_path("Event", namespace), {"fieldSelector": selector}))
+
+    def list_workloads(self, namespace: str, job_uid: str) -> list[Document]:
+        """Return Kueue's Workloads of a Job, none where there is no Kueue."""
+        for version in _KUEUE_VERSIONS:
+            path = f"/apis/kueue.x-k8s.io/{version}/namespaces/{namespace}/workloads"
+            try:
+                return list(self._list(path, {"labelSelector": f"{names.LABEL_WORKLOAD_JOB}={job_uid}"}))
+            except GoneError:
+                continue
+        return []
 
     def create(self, manifest: Document) -> Document:
         """Make an object; raise AlreadyExistsError if the name is taken."""

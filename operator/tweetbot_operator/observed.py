@@ -10,7 +10,14 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
 from tweetbot_api.messages import BotOutcome, ProgressMessage
-from tweetbot_api.names import ANNOTATION_RUNS, CONTAINER, LABEL_JOB_KIND, LABEL_RUN_PREFIX, JobKind
+from tweetbot_api.names import (
+    ANNOTATION_RUNS,
+    CONTAINER,
+    LABEL_JOB_KIND,
+    LABEL_QUEUE,
+    LABEL_RUN_PREFIX,
+    JobKind,
+)
 from tweetbot_api.termination import decode_termination
 
 Document = Mapping[str, Any]
@@ -22,6 +29,8 @@ _LONGEST_MESSAGE = 1000
 _FAILED_BY_DISRUPTION = re.compile(r"has condition DisruptionTarget matching FailJob rule")
 _FAILED_BY_EXIT_CODE = re.compile(r"failed with exit code (\d+) matching FailJob rule")
 """What the Job controller writes when a rule of podFailurePolicy ends a Job: it stays when the pod is gone."""
+_FAILED_BY_STOP = "Job has reached the specified backoff limit"
+"""What it writes when no rule does: the rules leave out what SIGTERM ends."""
 
 
 class Key(NamedTuple):
@@ -56,12 +65,16 @@ class ObservedJob:
     message: str = ""
     """Why it failed, in the Job controller's words."""
     is_disrupted: bool = False
-    """Whether it failed because its pod was drained, preempted or evicted."""
+    """Whether it failed because its pod was stopped: drained, preempted, evicted, deleted."""
     exit_code: int | None = None
     """The exit code that it failed with."""
     runs: str = ""
     """`status.run` of each bot of its batch when it was made, as JSON; kept while it is not finished."""
     is_deleting: bool = False
+    is_held_back: bool = False
+    """Whether it may have no pods now, whatever its state: its queue has not admitted it, or has stopped it."""
+    queue: str | None = None
+    """The Kueue queue that it was given to."""
 
     @property
     def is_finished(self) -> bool:
@@ -150,6 +163,15 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueWord:
+    """What Kueue says of a Job's quota, in its own words."""
+
+    has_quota: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """Everything outside the bot itself that a plan for it depends on."""
 
@@ -169,6 +191,8 @@ class Observed:
     """The result of the current attempt, if the trainer has sent it."""
     warning: WarningEvent | None = None
     """Why the current attempt does not start, as far as only Events tell."""
+    queue_word: QueueWord | None = None
+    """What Kueue says of the Job; None where it says nothing, or what stands in status is still true."""
     listening_since: datetime | None = None
     """When this operator began to listen to trainers; None if that is long ago."""
     needed_jobs: frozenset[Key] = frozenset()
@@ -233,10 +257,12 @@ def read_job(document: Document) -> ObservedJob:
         state=state,
         nodes=spec.get("parallelism") or 1,
         message=message,
-        is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None,
+        is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None or message == _FAILED_BY_STOP,
         exit_code=int(exit_code[1]) if exit_code else None,
         runs="" if state in {"succeeded", "failed"} else (metadata.get("annotations") or {}).get(ANNOTATION_RUNS, ""),
         is_deleting="deletionTimestamp" in metadata,
+        is_held_back=bool(spec.get("suspend")),
+        queue=labels.get(LABEL_QUEUE),
     )
 
 
@@ -281,6 +307,18 @@ def read_warning(events: Sequence[Document]) -> WarningEvent | None:
         return None
     newest = max(times, key=lambda item: item[0])[1]
     return WarningEvent(reason=newest.get("reason", ""), message=newest.get("message", "")[:_LONGEST_MESSAGE])
+
+
+def read_workloads(workloads: Sequence[Document]) -> QueueWord | None:
+    """Return what the newest of a Job's Workloads says of its quota; None if Kueue has not looked at it yet."""
+    newest = max(workloads, key=lambda item: str(item["metadata"]["creationTimestamp"]), default=None)
+    conditions = (newest or {}).get("status", {}).get("conditions") or ()
+    for condition in conditions:
+        if condition["type"] == "QuotaReserved":
+            message = condition.get("message", "")[:_LONGEST_MESSAGE]
+            has_quota = condition["status"] == "True"
+            return QueueWord(has_quota=has_quota, reason=condition.get("reason", ""), message=message)
+    return None
 
 
 def _classify_job(spec: Document, status: Document) -> tuple[JobState, str]:

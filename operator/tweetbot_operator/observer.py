@@ -17,10 +17,13 @@ from tweetbot_operator.observed import (
     Observed,
     ObservedJob,
     ObservedPod,
+    QueueWord,
     WarningEvent,
     find_laggard,
     read_warning,
+    read_workloads,
 )
+from tweetbot_operator.policies.queue import tell_quota
 from tweetbot_operator.situation import CHECK_SECONDS
 from tweetbot_operator.store import Store, read_key
 
@@ -72,6 +75,7 @@ class Observer:
             report=self._inbox.report(key, attempt),
             result=self._inbox.result(key, attempt),
             warning=self._find_warning(job, find_laggard(pods, job.nodes if job else 1)),
+            queue_word=self._ask_queue(bot, job),
             listening_since=self._listening_since,
             operator_ca=self._operator_ca(),
         )
@@ -118,6 +122,15 @@ class Observer:
         if pod is not None and not pod.is_starting:
             return None
         return read_warning(self._cluster.list_warnings(job.key.namespace, pod.uid if pod else job.uid))
+
+    def _ask_queue(self, bot: TweetBot, job: ObservedJob | None) -> QueueWord | None:
+        """Ask Kueue about a Job that waits, and once more when it is admitted; else status tells what it said."""
+        if job is None or job.queue is None or job.is_finished:
+            return None
+        known = tell_quota(bot.status)
+        if not job.is_held_back and known and known.has_quota:
+            return None
+        return read_workloads(self._cluster.list_workloads(job.key.namespace, job.uid))
 
     def _find_former_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
         """Return the pods that were made before the Job that is to be made now, for this attempt or an earlier one.

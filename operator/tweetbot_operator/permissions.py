@@ -74,6 +74,12 @@ NAMESPACED: tuple[Rule, ...] = (
         why="to let the pods of a training of several nodes find each other; Services are never read",
     ),
     Rule(
+        api_groups=("kueue.x-k8s.io",),
+        resources=("workloads",),
+        verbs=("list",),
+        why="to tell why a Job waits in its queue; of no use where Kueue is not installed",
+    ),
+    Rule(
         api_groups=("",),
         resources=("events",),
         verbs=("list", "create"),

@@ -20,6 +20,7 @@ from tweetbot_operator.attempt import (
     end_by_deadline,
     fail_attempt,
     follow_job,
+    give_way,
     make_job,
     name_job,
     stall,
@@ -31,6 +32,7 @@ from tweetbot_operator.observed import Observed, ObservedJob
 from tweetbot_operator.policies.batching import build_candidate
 from tweetbot_operator.policies.deadline import is_used_up, seconds_left
 from tweetbot_operator.policies.ending import is_failed_for_good, is_success
+from tweetbot_operator.policies.queue import is_stopped
 from tweetbot_operator.policies.schedule import seconds_until_next_run
 from tweetbot_operator.policies.ttl import seconds_until_removal
 from tweetbot_operator.policies.useless import is_useless
@@ -69,6 +71,8 @@ def _plan_run(situation: Situation) -> Plan:
         return suspend_attempt(situation, run)
     if is_used_up(seconds_left(bot.spec, run, observed.pods, situation.now)):
         return end_by_deadline(situation, run)
+    if is_stopped(observed.job, observed.pods, run):
+        return give_way(situation, run)
     return follow_job(situation, run)
 
 

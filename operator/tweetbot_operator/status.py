@@ -14,6 +14,7 @@ from tweetbot_api.messages import BotOutcome
 from tweetbot_api.runconfig import S3Location
 from tweetbot_api.status import Condition, Failure, Outputs, Phase, Run, TweetBotStatus
 from tweetbot_api.types import ObjectMeta
+from tweetbot_operator.observed import QueueWord
 from tweetbot_operator.policies.verdict import Verdict
 
 _LONGEST_MESSAGE = 4096
@@ -71,6 +72,23 @@ def unchanged(bot: Bot, run: Run, message: str, now: datetime) -> TweetBotStatus
 def working(bot: Bot, phase: Phase, verdict: Verdict, now: datetime, **changes: Any) -> TweetBotStatus:
     """Return the status of a run that goes on."""
     return _status(bot, phase, _WORKING, verdict, now, changes)
+
+
+def note_quota(bot: Bot, wanted: TweetBotStatus, word: QueueWord | None, now: datetime) -> TweetBotStatus:
+    """Return the status with what the queue of the run's Job says."""
+    if word is None:
+        return wanted
+    former = [item for item in bot.status.conditions if item.type == ConditionType.QUOTA_RESERVED]
+    conditions = set_condition(
+        [*wanted.conditions, *former],
+        ConditionType.QUOTA_RESERVED,
+        status=word.has_quota,
+        reason=word.reason,
+        message=word.message,
+        generation=bot.metadata.generation,
+        now=now,
+    )
+    return wanted.model_copy(update={"conditions": conditions})
 
 
 def suspended(bot: Bot, verdict: Verdict, now: datetime) -> TweetBotStatus:

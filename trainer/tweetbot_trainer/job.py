@@ -264,7 +264,11 @@ class Job:
                 continue
             key = names.attempt_log(self._manifest.job_kind, config.bot.attempt)
             try:
-                self._store_of(config.output).upload(path, key)
+                store = self._store_of(config.output)
+                # A queue may have stopped this very attempt before, which had another pod then.
+                if earlier := store.read_bytes(key):
+                    path.write_bytes(earlier + path.read_bytes())
+                store.upload(path, key)
             except Exception as error:  # noqa: BLE001 - the results are out; nothing may change the exit code now
                 logger.warning("log not stored bot=%s error=%r", config.bot.name, error)
 

@@ -33,6 +33,10 @@
 - apiGroups: [""]
   resources: [services]
   verbs: [create, patch]
+# to tell why a Job waits in its queue; of no use where Kueue is not installed
+- apiGroups: [kueue.x-k8s.io]
+  resources: [workloads]
+  verbs: [list]
 # to tell of a run's turns, and to read what only an Event says: why a pod is refused or does not start
 - apiGroups: [""]
   resources: [events]

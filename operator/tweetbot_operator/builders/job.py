@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tweetbot_api import names
+from tweetbot_api.exitcodes import STOPPED
+from tweetbot_api.spec import Resources
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import Manifest, build_labels
 from tweetbot_operator.builders.pod import build_pod, count_nodes
@@ -17,14 +19,14 @@ def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], sett
     """Return the Job that works on these bots, all alike in namespace, resources and credentials."""
     labels = build_labels(kind, bots)
     train = resolve(bots[0], settings).train
-    queue = train.queue_name if kind == "train" else None
+    queue = _build_queue_labels(train) if kind == "train" else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": job_name,
             "namespace": bots[0].metadata.namespace,
-            "labels": labels | ({names.LABEL_QUEUE: queue} if queue else {}),
+            "labels": labels | queue,
             "annotations": {
                 names.ANNOTATION_OPERATOR_VERSION: operator_version(),
                 names.ANNOTATION_RUNS: _record_runs(bots),
@@ -44,6 +46,13 @@ def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], sett
     }
 
 
+def _build_queue_labels(train: Resources) -> dict[str, str]:
+    if train.queue_name is None:
+        return {}
+    priority = train.queue_priority_class_name
+    return {names.LABEL_QUEUE: train.queue_name} | ({names.LABEL_QUEUE_PRIORITY: priority} if priority else {})
+
+
 def _build_shape(nodes: int) -> dict[str, Any]:
     """Return how many pods the Job has; several are told apart by an index, which gives each a host name that stays."""
     return {"completions": nodes, "parallelism": nodes, **({"completionMode": "Indexed"} if nodes > 1 else {})}
@@ -52,13 +61,15 @@ def _build_shape(nodes: int) -> dict[str, Any]:
 def _build_failure_rules() -> list[dict[str, Any]]:
     """Return the rules by which a pod's end fails the Job and ends its other pods: the next attempt is the operator's.
 
-    Their use is the Job's message, which names the disruption or the exit code long after the pod is gone.
+    Their use is the Job's message, which names the disruption or the exit code long after the pod is gone. What SIGTERM
+    ends is no such failure: a queue stops pods that way, and their Job has to stay. Where no queue has stopped them,
+    `backoffLimit` ends the Job, so that this alone means that they were stopped.
     """
     return [
         {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {
             "action": "FailJob",
-            "onExitCodes": {"containerName": names.CONTAINER, "operator": "NotIn", "values": [0]},
+            "onExitCodes": {"containerName": names.CONTAINER, "operator": "NotIn", "values": [0, *STOPPED]},
         },
     ]
 

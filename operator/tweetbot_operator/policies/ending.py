@@ -1,16 +1,16 @@
 """Why did an attempt fail? Told by the trainer if it could, else by what Kubernetes saw of the pod and the Job."""
 
 from tweetbot_api.conditions import EXPLANATIONS, Reason
-from tweetbot_api.exitcodes import ExitCode, is_retryable
+from tweetbot_api.exitcodes import STOPPED, ExitCode, is_retryable
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Failure
 from tweetbot_operator.observed import Observed, ObservedPod
 
-_SIGKILL, _SIGTERM = 137, 143
+_SIGKILL, _SIGTERM = 137, STOPPED[0]
 _LONGEST_MESSAGE, _LONGEST_LOG = 1024, 2048
 _FROM_OUTSIDE = frozenset({Reason.INTERRUPTED, Reason.EVICTED})
-_ECHOES = frozenset({ExitCode.PEER_LOST, ExitCode.STOPPED_WITH_CHECKPOINT, _SIGTERM})
+_ECHOES = frozenset({ExitCode.PEER_LOST, *STOPPED})
 """Exit codes of a pod that ended because another one had."""
 _BY_CODE = {
     _SIGTERM: (Reason.INTERRUPTED, "the pod was stopped before it could save anything"),
@@ -65,8 +65,9 @@ def is_failed_for_good(outcome: BotOutcome | None) -> bool:
 
 def is_from_outside(failure: Failure, observed: Observed) -> bool:
     """Tell whether the attempt was stopped by others, whatever its trainer said while it was."""
-    is_disrupted = any(pod.is_disrupted for pod in observed.pods) or (observed.job and observed.job.is_disrupted)
-    return failure.reason in _FROM_OUTSIDE or bool(is_disrupted)
+    job = observed.job
+    is_stopped = job is not None and (job.is_disrupted or job.is_held_back)
+    return failure.reason in _FROM_OUTSIDE or is_stopped or any(pod.is_disrupted for pod in observed.pods)
 
 
 def _explain_by_culprit(observed: Observed, told: Failure) -> Failure | None:

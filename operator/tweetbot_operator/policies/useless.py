@@ -4,6 +4,8 @@ from tweetbot_api.conditions import Reason
 from tweetbot_api.status import TweetBotStatus
 from tweetbot_operator.observed import ObservedJob
 
+_CUT_OFF = frozenset({Reason.DEADLINE_EXCEEDED, Reason.TOO_MANY_PREEMPTIONS})
+
 
 def is_useless(job: ObservedJob, run_id: str, status: TweetBotStatus, *, is_expired: bool) -> bool:
     """Tell whether the Job is to be deleted: of another run, of an attempt given up, or of a run long ended.
@@ -23,4 +25,4 @@ def is_useless(job: ObservedJob, run_id: str, status: TweetBotStatus, *, is_expi
     if job.is_finished:
         return is_expired
     # A pod that has sent its result may still store its log, so only a run that was cut off is cut off here.
-    return status.failure is not None and status.failure.reason == Reason.DEADLINE_EXCEEDED
+    return status.failure is not None and status.failure.reason in _CUT_OFF

@@ -3,7 +3,7 @@
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Phase
-from tweetbot_operator.observed import ObservedJob, ObservedPod, WarningEvent
+from tweetbot_operator.observed import ObservedJob, ObservedPod, QueueWord, WarningEvent
 from tweetbot_operator.policies.verdict import Verdict
 
 _IMAGE_REASONS = frozenset(
@@ -17,10 +17,12 @@ _DOING = {
 _PHASES: dict[JobKind, Phase] = {"prepare": "Preparing", "train": "Training", "purge": "Deleting"}
 
 
-def describe_wait(job: ObservedJob, pod: ObservedPod | None, warning: WarningEvent | None) -> Verdict:
+def describe_wait(
+    job: ObservedJob, pod: ObservedPod | None, warning: WarningEvent | None, word: QueueWord | None = None
+) -> Verdict:
     """Return what holds the Job up, or what it is doing if nothing does."""
     if job.state == "suspended":
-        return describe_queue(job.key.name)
+        return describe_queue(job.key.name, word)
     if warning and (pod is None or pod.is_starting):
         reason = Reason.POD_REFUSED if pod is None else Reason.POD_NOT_STARTED
         return Verdict(reason, f"{warning.reason}: {warning.message}")
@@ -29,9 +31,10 @@ def describe_wait(job: ObservedJob, pod: ObservedPod | None, warning: WarningEve
     return _describe_pod(pod) or describe_work(job.kind)
 
 
-def describe_queue(job_name: str) -> Verdict:
+def describe_queue(job_name: str, word: QueueWord | None = None) -> Verdict:
     """Return what is said of a Job that its queue holds back."""
-    return Verdict(Reason.QUEUED, f"the Job {job_name} waits for its queue to admit it")
+    why = f": {word.message}" if word else ""
+    return Verdict(Reason.QUEUED, f"the Job {job_name} waits for its queue to admit it{why}")
 
 
 def describe_work(kind: JobKind) -> Verdict:

@@ -70,7 +70,9 @@ def test_a_dropped_condition_is_gone() -> None:
 
 
 def test_types_are_frozen() -> None:
-    assert list(ConditionType) == ["Ready", "Reconciling", "Stalled", "Complete", "Failed", "Suspended"]
+    assert list(ConditionType) == [
+        "Ready", "Reconciling", "Stalled", "Complete", "Failed", "Suspended", "QuotaReserved",
+    ]  # fmt: skip
 
 
 def test_every_reason_has_a_meaning_and_a_remedy() -> None:

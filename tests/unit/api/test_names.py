@@ -24,6 +24,8 @@ FROZEN = {
     "LABEL_USER": "tweetbot.dev/user",
     "LABEL_BOT_BATCH": "tweetbot.dev/bot-batch",
     "LABEL_QUEUE": "kueue.x-k8s.io/queue-name",
+    "LABEL_QUEUE_PRIORITY": "kueue.x-k8s.io/priority-class",
+    "LABEL_WORKLOAD_JOB": "kueue.x-k8s.io/job-uid",
     "ANNOTATION_RUNS": "tweetbot.dev/runs",
     "ANNOTATION_SKIP_PURGE": "tweetbot.dev/skip-purge",
     "FINALIZER": "tweetbot.dev/purge",

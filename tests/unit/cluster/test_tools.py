@@ -42,5 +42,5 @@ def test_built_tools_are_not_built_again(group, tmp_path, monkeypatch):
     assert tools.ensure(paths, "probe") == tools.folder(paths, "probe")
 
 
-def test_what_only_a_benchmark_needs_is_built_only_by_name():
-    assert set(tools.GROUPS) - set(tools.EVERYDAY) == {"kwok", "rivals"}
+def test_what_few_tests_need_is_built_only_by_name():
+    assert set(tools.GROUPS) - set(tools.EVERYDAY) == {"kueue", "kwok", "rivals"}

@@ -54,6 +54,14 @@ class FakeCluster:
         events = [event for event in self.all("Event") if event["type"] == "Warning"]
         return [copy.deepcopy(event) for event in events if event["involvedObject"]["uid"] == uid]
 
+    def list_workloads(self, namespace: str, job_uid: str) -> list[Document]:
+        self.reads.append("list Workload")
+        return [
+            copy.deepcopy(workload)
+            for workload in self.all("Workload")
+            if workload["metadata"]["labels"]["kueue.x-k8s.io/job-uid"] == job_uid
+        ]
+
     def create(self, manifest: Document) -> Document:
         kind, key = manifest["kind"], _key(manifest)
         if kind in self.refusals:

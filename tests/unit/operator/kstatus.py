@@ -11,7 +11,7 @@ def assert_obeys_kstatus(status: TweetBotStatus, generation: int) -> None:
     assert "Ready" in conditions
     assert all(condition.observed_generation == generation for condition in conditions.values())
     assert all(condition.message and condition.reason for condition in conditions.values())
-    assert all(conditions[kind].status == "True" for kind in conditions if kind != "Ready")
+    assert all(conditions[kind].status == "True" for kind in conditions if kind not in {"Ready", "QuotaReserved"})
     assert not {"Reconciling", "Stalled"} <= set(conditions)
     is_complete = "Complete" in conditions
     assert (conditions["Ready"].status == "True") == is_complete

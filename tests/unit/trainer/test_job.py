@@ -169,6 +169,15 @@ def test_the_log_of_an_attempt_that_was_stopped_is_stored_too(pod):
     assert "name=first" in pod.store("first").read_bytes("logs/train-1.txt").decode()
 
 
+def test_an_attempt_that_its_queue_stops_and_lets_go_on_has_one_log(pod):
+    pod.run(stop_this_process)
+    before = pod.store("first").read_bytes("logs/train-1.txt")
+    pod.run(DONE)
+    after = pod.store("first").read_bytes("logs/train-1.txt")
+    assert after.startswith(before)
+    assert b"bot finished" in after.removeprefix(before)
+
+
 def test_a_log_that_cannot_be_stored_changes_nothing(pod, monkeypatch):
     monkeypatch.setattr(LocalStore, "upload", lambda *_: (_ for _ in ()).throw(UNAVAILABLE))
     assert pod.run(DONE) == 0

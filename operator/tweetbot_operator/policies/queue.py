@@ -1,0 +1,34 @@
+"""What does the queue say of a Job, and has it stopped one that was at work? Kueue admits and stops, we only tell."""
+
+from collections.abc import Sequence
+
+from tweetbot_api.conditions import ConditionType
+from tweetbot_api.status import Run, TweetBotStatus
+from tweetbot_operator.observed import ObservedJob, ObservedPod, QueueWord
+
+_ADMITTED = QueueWord(has_quota=True, reason="QuotaReserved", message="the queue has admitted the Job")
+
+
+def tell_quota(status: TweetBotStatus) -> QueueWord | None:
+    """Return what stands in status of the Job's quota."""
+    for condition in status.conditions:
+        if condition.type == ConditionType.QUOTA_RESERVED:
+            has_quota = condition.status == "True"
+            return QueueWord(has_quota=has_quota, reason=condition.reason, message=condition.message)
+    return None
+
+
+def renew_quota(job: ObservedJob, word: QueueWord | None, status: TweetBotStatus) -> QueueWord | None:
+    """Return what is to stand in status of the Job's quota; None if it has no queue, or one that says nothing."""
+    if job.queue is None:
+        return None
+    known = tell_quota(status)
+    if job.is_held_back:
+        return word or known
+    # A Job whose pods may run has its quota, even if Kueue does not answer.
+    return next(item for item in (word, known, _ADMITTED) if item and item.has_quota)
+
+
+def is_stopped(job: ObservedJob, pods: Sequence[ObservedPod], run: Run) -> bool:
+    """Tell whether the queue has stopped the Job since its pods were at work, and all of them have ended."""
+    return job.state == "suspended" and run.attempt_start_time is not None and not any(pod.is_live for pod in pods)
