@@ -30,7 +30,7 @@ from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.store import Store
-from tweetbot_operator.waiting import SharedJob, Waited, Waiting
+from tweetbot_operator.waiting import SHARED_JOB_SECONDS, SharedJob, Waited, Waiting
 from tweetbot_operator.workqueue import TryAgainError
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ class Dispatcher:
         self._metrics = metrics
         self._clock = clock
         self._uptime = uptime
+        self._assigning: set[Key] = set()
+        """Jobs that are made as soon as all their bots have them in their status."""
 
     def dispatch(self, group: Group) -> float | None:
         """Give those of a group to Jobs who have waited enough; return after how many seconds to look again."""
@@ -77,14 +79,21 @@ class Dispatcher:
                     self._assign(batch)
         return CALM_SECONDS if self._waiting.of(group) else None
 
-    def make_job(self, job: SharedJob) -> None:
-        """Make the Job that bots have in their status, and its manifest, where either is missing."""
+    def make_job(self, job: SharedJob) -> float | None:
+        """Make the Job that bots have in their status, and its manifest, where either is missing.
+
+        Returns after how many seconds to look again, should others be about to make it.
+        """
+        if job.key in self._assigning:
+            return SHARED_JOB_SECONDS
         with _tried_again():
             if self._is_made(job.key):
-                return
+                self._call_left_out(job.key)
+                return None
             members = [bot for key in self._store.bots_of_job(job.key) if (bot := self._confirm(key, job.key))]
             if members:
                 self._make_job(job.key, members)
+        return None
 
     def _is_made(self, key: Key) -> bool:
         if self._store.jobs.get(key) is None:
@@ -112,11 +121,26 @@ class Dispatcher:
         is_shared = len(batch) > 1
         own_names = [candidate.job_name for candidate in batch]
         job_name = names.shared_job_name(kind, own_names) if is_shared else own_names[0]
+        with self._announced(Key(namespace, job_name)):
+            members = self._write_assignments(batch, Assignment(job_name=job_name, is_shared=is_shared))
+            if is_shared and members:
+                self._make_job(Key(namespace, job_name), members)
+
+    @contextmanager
+    def _announced(self, key: Key) -> Iterator[None]:
+        """Keep others from making a Job meanwhile: it would lack whoever has not got it in its status yet."""
+        self._assigning.add(key)
+        try:
+            yield
+        finally:
+            self._assigning.discard(key)
+
+    def _write_assignments(self, batch: Sequence[Candidate], assignment: Assignment) -> list[TweetBot]:
         members = []
         for candidate in batch:
             self._waiting.drop(candidate.bot)
             try:
-                bot = self._reconciler.assign(candidate.bot, Assignment(job_name=job_name, is_shared=is_shared))
+                bot = self._reconciler.assign(candidate.bot, assignment)
             except (ConflictError, TransientError) as error:
                 # It comes to wait again by itself, and what is missed here is made up for by the rest.
                 logger.info("not assigned namespace=%s name=%s reason=%s", *candidate.bot, error)
@@ -124,8 +148,7 @@ class Dispatcher:
                 continue
             if bot is not None:
                 members.append(bot)
-        if is_shared and members:
-            self._make_job(Key(namespace, job_name), members)
+        return members
 
     def _confirm(self, key: Key, job: Key) -> TweetBot | None:
         """Return the bot as it is now, if its run still counts on the Job."""
@@ -144,6 +167,7 @@ class Dispatcher:
         kind = members[0].status.run.job_kind if members[0].status.run else "train"
         try:
             job = self._create_or_find(kind, key, members)
+            self._call_left_out(key)
             self._give_manifest(kind, job, members)
         except RefusedError as error:
             self._report_refusal(members, error)
@@ -169,6 +193,13 @@ class Dispatcher:
                 self._cluster.delete("Job", job.key, job.uid)
             return
         self._cluster.apply(build_config_map(kind, job, bots, self._settings, self._operator_ca()))
+
+    def _call_left_out(self, key: Key) -> None:
+        """Ask for bots that have a Job in their status which was made without them: no event tells them of it."""
+        job = self._store.jobs.get(key)
+        owners = {Key(key.namespace, owner.name) for owner in job.owners} if job else set()
+        for bot in set(self._store.bots_of_job(key)) - owners:
+            self._ask_for(bot)
 
     def _report_refusal(self, members: Sequence[TweetBot], error: RefusedError) -> None:
         message = f"Kubernetes refuses the Job or ConfigMap of {len(members)} bots: {error}"

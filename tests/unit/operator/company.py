@@ -59,11 +59,15 @@ class Company(World):
     def live(self, seconds: int = 40) -> None:
         """Let time pass, with the operator at work."""
         for _ in range(seconds):
-            self.deliver()
-            while (item := self.queue.take()) is not None:
-                self._work(item)
-                self.deliver()
+            self.work()
             self.wait(1)
+
+    def work(self) -> None:
+        """Work on whatever is due."""
+        self.deliver()
+        while (item := self.queue.take()) is not None:
+            self._work(item)
+            self.deliver()
 
     def _work(self, item: Item) -> None:
         queue = self.queue
@@ -71,8 +75,7 @@ class Company(World):
             if isinstance(item, Group):
                 queue.done(item, self.dispatcher.dispatch(item))
             elif isinstance(item, SharedJob):
-                self.dispatcher.make_job(item)
-                queue.done(item, None)
+                queue.done(item, self.dispatcher.make_job(item))
             else:
                 queue.done(item, self.reconciler.reconcile(item))
         except TryAgainError:

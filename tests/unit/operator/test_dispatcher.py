@@ -4,7 +4,10 @@ import pytest
 
 from tests.unit.operator.company import Company
 from tests.unit.operator.factories import make_failure, make_outcome, make_tweetbot_document
-from tweetbot_operator.observed import Key
+from tweetbot_api.types import TweetBot
+from tweetbot_operator.builders.job import build_job
+from tweetbot_operator.observed import Assignment, Key
+from tweetbot_operator.waiting import SHARED_JOB_SECONDS, SharedJob
 
 NAMES = ("ann", "ben", "cat")
 
@@ -91,6 +94,40 @@ def test_a_bot_that_changed_while_it_was_assigned_is_left_out_and_comes_later() 
     world.run_on(3)
     assert set(world.statuses.values()) == {"Succeeded"}
     assert [bots for kind, bots in world.jobs if kind == "prepare"] == [["ann", "cat"], ["ben"]]
+
+
+def test_a_job_is_not_made_by_those_who_miss_it_while_others_are_still_being_assigned() -> None:
+    world = company()
+    original = world.reconciler.assign
+
+    def assign(key: Key, assignment: Assignment) -> object:
+        assigned = original(key, assignment)
+        assert world.dispatcher.make_job(SharedJob(Key("default", assignment.job_name))) == SHARED_JOB_SECONDS
+        return assigned
+
+    world.reconciler.assign = assign
+    world.run_on(2)
+    assert world.jobs == [("prepare", list(NAMES)), ("train", list(NAMES))]
+
+
+def test_bots_that_find_their_job_made_without_them_get_another() -> None:
+    world = company()
+    original = world.reconciler.assign
+    made: list[TweetBot] = []
+
+    def assign(key: Key, assignment: Assignment) -> object:
+        assigned = original(key, assignment)
+        world.work()
+        if assigned is not None and not made:
+            made.append(assigned)
+        if key.name == "cat" and len(world.jobs) == 0:
+            world.cluster.put(build_job("prepare", assignment.job_name, made, world.settings))
+        return assigned
+
+    world.reconciler.assign = assign
+    world.run_on(4)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert [bots for kind, bots in world.jobs if kind == "prepare"] == [["ann"], ["ben", "cat"]]
 
 
 def test_one_bots_failure_leaves_its_neighbours_alone() -> None:
