@@ -118,6 +118,7 @@ def write_settings(folder: Path, authority: Authority, namespaces: Sequence[str]
         },
         "defaults": {"s3": {"bucket": "models", "credentialsSecret": {"name": "s3-keys"}}},
         "retryPauseSeconds": 1,
+        "apiRequestsPerSecond": 400,
         "lease": {"namespace": "default", "name": f"operator-{port}"},
         "namespaces": list(namespaces),
     }

@@ -1,10 +1,17 @@
 """TweetBotBatches against a real apiserver, Job controller and garbage collector; the test ends the bots' pods."""
 
+import contextlib
 import json
+import threading
+from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import pytest
+import urllib3
+from kubernetes.config import new_client_from_config
 
+from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, ApiError, Document, bots_path, wait_for
 from tests.unit.operator.factories import make_failure, make_outcome
 
@@ -40,8 +47,8 @@ def bots(api: Api, namespace: str) -> dict[str, Document]:
     return {bot["metadata"]["name"]: bot for bot in api.call("GET", bots_path(namespace))["items"]}
 
 
-def play(api: Api, namespace: str, failing: str = "") -> None:
-    """End every pod: each bot of its Job well, but for the failing one, which has too little text."""
+def play(api: Api, namespace: str, failing: Collection[str] = ()) -> None:
+    """End every pod: each bot of its Job well, but for the failing ones, which have too little text."""
     owners = {job["metadata"]["name"]: job["metadata"]["ownerReferences"] for job in api.list(namespace, "jobs")}
     for pod in api.list(namespace, "pods"):
         labels = pod["metadata"]["labels"]
@@ -49,23 +56,23 @@ def play(api: Api, namespace: str, failing: str = "") -> None:
             continue
         bots_of_job = [owner["name"] for owner in owners[labels["batch.kubernetes.io/job-name"]]]
         good = make_outcome(labels["tweetbot.dev/job-kind"])
-        outcomes = [make_failure("TooLittleText", 65) if name == failing else good for name in bots_of_job]
-        api.end_shared_pod(pod, outcomes, 65 if failing in bots_of_job else 0)
+        outcomes = [make_failure("TooLittleText", 65) if name in failing else good for name in bots_of_job]
+        api.end_shared_pod(pod, outcomes, 65 if set(failing) & set(bots_of_job) else 0)
 
 
-def wait_playing(api: Api, namespace: str, phase: str, failing: str = "") -> Document:
+def wait_playing(api: Api, namespace: str, phase: str, failing: Collection[str] = (), seconds: float = 60) -> Document:
     def look() -> bool:
         play(api, namespace, failing)
         return api.call("GET", f"{batches_path(namespace)}/team")["status"].get("phase") == phase
 
-    wait_for(look, 60)
+    wait_for(look, seconds)
     return api.call("GET", f"{batches_path(namespace)}/team")["status"]
 
 
 def test_a_batch_makes_its_bots_follows_them_and_tries_the_failed_again(api: Api, namespace: str) -> None:
     create_batch(api, namespace, handles=["ann", "ben", "eve"], parallelism=2)
 
-    status = wait_playing(api, namespace, "Failed", failing="team-ben")
+    status = wait_playing(api, namespace, "Failed", failing={"team-ben"})
 
     assert set(bots(api, namespace)) == {"team-ann", "team-ben", "team-eve"}
     assert (status["bots"]["succeeded"], status["bots"]["failed"], status["percent"]) == (2, 1, 100)
@@ -148,3 +155,70 @@ def test_an_invalid_batch_is_refused_with_the_fix(api: Api, namespace: str, spec
         create_batch(api, namespace, **spec)
 
     assert message in str(refusal.value)
+
+
+class Sizes:
+    """Watches the batch and notes how long it is, in bytes of JSON, each time that it changes."""
+
+    def __init__(self, control_plane: ControlPlane, namespace: str) -> None:
+        self._client = new_client_from_config(str(control_plane.kubeconfig))
+        self._path = f"{batches_path(namespace)}?watch=true&timeoutSeconds=600"
+        self.seen: list[int] = []
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        pool = self._client.rest_client.pool_manager
+        response = pool.request("GET", self._client.configuration.host + self._path, preload_content=False)
+        # The apiserver may be gone before the thread is.
+        with contextlib.closing(response), contextlib.suppress(urllib3.exceptions.HTTPError):
+            for line in response:
+                self.seen.append(len(json.dumps(json.loads(line)["object"])))
+
+
+@pytest.mark.timeout(600)
+def test_a_batch_of_two_thousand_stays_small_and_trains_each_bot_once(
+    api: Api, namespace: str, control_plane: ControlPlane
+) -> None:
+    count = 2000
+    failing = {f"team-user{number}" for number in range(0, count, 40)}
+    text = "\n".join(f"user{number}" for number in range(count))
+    config_map = {"kind": "ConfigMap", "metadata": {"name": "team"}, "data": {"handles": text}}
+    api.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", config_map)
+    sizes = Sizes(control_plane, namespace)
+
+    create_batch(api, namespace, handlesFrom={"configMap": {"name": "team"}}, parallelism=640)
+    status = wait_playing(api, namespace, "Failed", failing, seconds=500)
+
+    assert status["bots"]["total"] == count
+    assert (status["bots"]["succeeded"], status["bots"]["failed"]) == (count - len(failing), len(failing))
+    assert len(status["failures"]) == 20
+    assert len(sizes.seen) > 5
+    assert max(sizes.seen) <= 16 * 1024, sizes.seen
+    runs = {name: bot["status"]["run"] for name, bot in bots(api, namespace).items()}
+    assert len(runs) == count
+    assert {(run["number"], run["attempt"], run["preemptions"]) for run in runs.values()} == {(1, 1, 0)}
+    jobs = api.list(namespace, "jobs")
+    worked = Counter(
+        (job["metadata"]["labels"]["tweetbot.dev/job-kind"], owner["name"])
+        for job in jobs
+        for owner in job["metadata"]["ownerReferences"]
+    )
+    trained = set(runs) - failing
+    assert worked == Counter([("prepare", name) for name in runs] + [("train", name) for name in trained])
+    assert len(created(control_plane, namespace, "jobs")) == len(jobs), "no Job was made and deleted again"
+    assert len(created(control_plane, namespace, "tweetbots")) == count
+
+
+def created(control_plane: ControlPlane, namespace: str, resource: str) -> list[str]:
+    """Return the names of what was ever made, by the audit log."""
+    lines = (json.loads(line) for line in control_plane.audit_log.read_text().splitlines())
+    wanted = {"namespace": namespace, "resource": resource}.items()
+    return [
+        line["objectRef"].get("name", "")
+        for line in lines
+        if line["verb"] == "create"
+        and wanted <= line.get("objectRef", {}).items()
+        and line["responseStatus"]["code"] == 201
+        and "subresource" not in line["objectRef"]
+    ]
