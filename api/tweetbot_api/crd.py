@@ -21,7 +21,7 @@ from tweetbot_api.status import TweetBotStatus
 Schema = dict[str, Any]
 
 HEADER = "# Generated from api/tweetbot_api by `make generate`; edit the models, not this file.\n"
-_DROPPED_KEYS = frozenset({"title", "additionalProperties", "$defs", "const"})
+_DROPPED_KEYS = frozenset({"title", "additionalProperties", "$defs", "const", "propertyNames"})
 _BOUNDS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 PRINTER_COLUMNS = (

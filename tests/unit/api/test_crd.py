@@ -63,7 +63,7 @@ def test_every_property_has_one_type() -> None:
 
 
 def test_nothing_stands_in_it_that_a_structural_schema_may_not_have() -> None:
-    forbidden = {"$ref", "$defs", "anyOf", "allOf", "oneOf", "const", "title", "definitions"}
+    forbidden = {"$ref", "$defs", "anyOf", "allOf", "oneOf", "const", "title", "definitions", "propertyNames"}
     for path, schema in EVERY:
         assert not forbidden & set(schema), path
         assert schema.get("additionalProperties") is not False, path
