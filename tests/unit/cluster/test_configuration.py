@@ -1,9 +1,11 @@
 import json
 import tomllib
+from string import Template
 
 import pytest
+import yaml
 
-from cluster import buildkit, containerd, dns, network, shell_environment
+from cluster import buildkit, containerd, dns, kueue, network, shell_environment
 from cluster.errors import ClusterError
 from cluster.paths import Paths
 
@@ -60,6 +62,17 @@ def test_dns_manifest_names_the_image_and_the_address():
     assert "image: docker.io/local/coredns:1\n" in manifest
     assert f"clusterIP: {network.DNS_SERVICE_ADDRESS}\n" in manifest
     assert "forward" not in manifest.replace("Nothing is forwarded", "")
+
+
+def test_kueue_is_deployed_from_its_module_with_our_image():
+    text = Template(kueue.MANIFEST.read_text()).substitute(MODULE="../m", IMAGE_NAME="local/kueue", IMAGE_TAG="v1")
+    manifest = yaml.safe_load(text)
+    assert manifest["resources"] == ["../m/config/default"]
+    assert (manifest["images"][0]["newName"], manifest["images"][0]["newTag"]) == ("local/kueue", "v1")
+    removed, deployment = (yaml.safe_load(item["patch"]) for item in manifest["patches"])
+    assert (removed["kind"], removed["$patch"]) == ("APIService", "delete")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["imagePullPolicy"] == "Never"
 
 
 def test_environment_needs_a_cluster(paths):
