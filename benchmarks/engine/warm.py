@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 
 from benchmarks.engine.hf_trainer import LEARNING_RATE, quiet, train_one
 from benchmarks.engine.workload import Bot, load_bot, load_model
-from tweetbot_trainer.fused.engine import Course, Finished, FusedTrainer
+from tweetbot_trainer.fused.course import Course, Finished
+from tweetbot_trainer.fused.engine import FusedTrainer
 
 
 def main() -> None:

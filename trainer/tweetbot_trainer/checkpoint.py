@@ -11,6 +11,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -92,14 +93,15 @@ class Checkpoints:
         What is newer than that is removed, so that it can never be mixed with what is saved from now on.
         """
         found = None
-        for step in map(int, self._control.of_first(sorted(_stored_steps(self._store), reverse=True))):
+        stored = _stored_steps(self._store)
+        for step in map(int, self._control.of_first(sorted(stored, reverse=True))):
             checkpoint = self._load(step)
             if self._control.everywhere(flag=checkpoint is not None):
                 found = checkpoint
                 break
         if rank() == 0:
             first_kept = found.step if found else 0
-            _remove(self._store, [step for step in _stored_steps(self._store) if step > first_kept])
+            _remove(self._store, [step for step in stored if step > first_kept])
         if found:
             logger.info("going on from a checkpoint step=%d", found.step)
         return found
@@ -146,7 +148,8 @@ class Checkpoints:
         sha256[_SHARED] = upload.shared_hash
         manifest = CheckpointManifest(step=upload.step, identity=self._identity, sha256=sha256)
         if rank() == 0:
-            self._commit = Thread(target=self._write_manifest, args=(manifest,), daemon=True)
+            work = copy_context()
+            self._commit = Thread(target=work.run, args=(self._write_manifest, manifest), daemon=True)
             self._commit.start()
         return True
 
@@ -252,9 +255,14 @@ class _Upload(Thread):
         self.has_succeeded = False
         self._store = store
         self._folder = folder
+        # Whose log is written to.
+        self._context = copy_context()
 
     def run(self) -> None:
         """Do it; a failure costs this checkpoint only."""
+        self._context.run(self._upload_files)
+
+    def _upload_files(self) -> None:
         try:
             for path in sorted(self._folder.iterdir()):
                 digest = file_sha256(path)

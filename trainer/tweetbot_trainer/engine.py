@@ -27,6 +27,10 @@ _EPSILON: Final = 1e-8
 _NEVER: Final = 2**31 - 1
 _PARTITIONED_WEIGHTS: Final = 3
 _CPU_OUT_OF_MEMORY: Final = "can't allocate memory"
+FIRST_MOMENT: Final = "exp_avg"
+SECOND_MOMENT: Final = "exp_avg_sq"
+UPDATES: Final = "step"
+"""What AdamW keeps for each parameter, in PyTorch's words."""
 
 
 class Engine:
@@ -86,18 +90,23 @@ class Engine:
         tensors, facts = capture_random_states(self._device)
         for index, parameter in enumerate(self._master_parameters()):
             for name, value in self._base_optimizer.state[parameter].items():
-                tensors[f"optimizer/{index}/{name}"] = value.detach().to("cpu", copy=True)
-        return tensors, {**facts, "schedule": self._schedule.state_dict(), "microBatch": self.micro_batch}
+                tensors[optimizer_key(index, name)] = value.detach().to("cpu", copy=True)
+        return tensors, {**facts, "microBatch": self.micro_batch}
 
-    def restore_state(self, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
-        """Set the optimizer, the schedule and every random generator to a state that this process once returned."""
+    def restore_state(self, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any], step: int) -> None:
+        """Set the optimizer, the schedule and every random generator to what they were after a step."""
         base = self._base_optimizer
         for index, parameter in enumerate(self._master_parameters()):
-            prefix = f"optimizer/{index}/"
+            prefix = optimizer_key(index, "")
             states = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
             base.state[parameter] = {name: self._placed(name, value, parameter) for name, value in states.items()}
-        self._schedule.load_state_dict(dict(facts["schedule"]))
-        for group, rate in zip(base.param_groups, self._schedule.get_last_lr(), strict=True):
+        rates = [
+            peak * share(step) for peak, share in zip(self._schedule.base_lrs, self._schedule.lr_lambdas, strict=True)
+        ]
+        self._schedule.load_state_dict(
+            {**self._schedule.state_dict(), "last_epoch": step, "_step_count": step + 1, "_last_lr": rates}
+        )
+        for group, rate in zip(base.param_groups, rates, strict=True):
             group["lr"] = rate
         self.micro_batch = int(facts["microBatch"])
         restore_random_states(dict(tensors), dict(facts), self._device)
@@ -161,8 +170,13 @@ class Engine:
 
     def _placed(self, name: str, value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
         """Return a state's tensor where AdamW wants it: counters stay on the CPU unless the kernel is fused."""
-        on_cpu = name == "step" and not self._base_optimizer.param_groups[0]["fused"]
+        on_cpu = name == UPDATES and not self._base_optimizer.param_groups[0]["fused"]
         return value.clone() if on_cpu else value.to(parameter.device, copy=True)
+
+
+def optimizer_key(index: int, name: str) -> str:
+    """Return the name of a tensor that AdamW keeps for the parameter of this number, as `Engine.state` has it."""
+    return f"optimizer/{index}/{name}"
 
 
 def make_optimizer(network: torch.nn.Module, recipe: Training, device: torch.device) -> torch.optim.AdamW:

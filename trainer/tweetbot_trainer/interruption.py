@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -14,10 +14,12 @@ SIGTERM_EXIT_CODE: Final = 128 + signal.SIGTERM
 class Interrupted(BaseException):
     """The pod is being stopped. Not an Exception, so that no stage takes it for a failure of its own."""
 
-    def __init__(self, *, has_checkpoint: bool = False) -> None:
+    def __init__(self, *, has_checkpoint: bool = False, saved: Collection[str] = ()) -> None:
         super().__init__()
-        self.has_checkpoint = has_checkpoint
+        self.has_checkpoint = has_checkpoint or bool(saved)
         """A checkpoint of what was done is stored."""
+        self.saved = frozenset(saved)
+        """The uids of the bots that have one, where several are worked on at once."""
 
 
 @contextmanager

@@ -7,6 +7,7 @@ message, so a result is known even if the operator is away.
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,18 +125,20 @@ class Job:
         self._results = Results(self._channel) if self._channel else None
         self._outcomes: dict[str, BotOutcome] = {}
         """How the bots ended that are done with, by uid."""
+        self._saved: set[str] = set()
+        """The bots that were stopped and have a checkpoint."""
 
     def run(self) -> int:
         """Work on every bot, leave the results, and return the exit code."""
         with sigterm_interrupts():
-            interruption = self._run_bots()
+            self._run_bots()
             is_interrupted = len(self._outcomes) < len(self._manifest.bots)
             outcomes = []
             for config in self._manifest.bots:
                 outcome = self._outcomes.get(config.bot.uid)
                 if outcome is None:
-                    outcome = BotOutcome(failure=interrupted(self._log_file(config), interruption))
-                    interruption = None
+                    has_checkpoint = config.bot.uid in self._saved
+                    outcome = BotOutcome(failure=interrupted(self._log_file(config), has_checkpoint=has_checkpoint))
                     self._send_result(config, outcome)
                 outcomes.append(outcome)
             self._write_termination_message(outcomes)
@@ -152,8 +155,8 @@ class Job:
                 logger.warning("stopped by SIGTERM before all logs were stored")
         return exit_code(outcomes)
 
-    def _run_bots(self) -> Interrupted | None:
-        """Note how the bots end, and return what interrupted them; SIGTERM is held from here on."""
+    def _run_bots(self) -> None:
+        """Note how the bots end, and which were stopped with a checkpoint; SIGTERM is held from here on."""
         try:
             try:
                 together = None if self._is_shared else self._load_together(self._manifest)
@@ -165,8 +168,6 @@ class Job:
                 hold_sigterm()
         except Interrupted as interruption:
             logger.warning("stopped by SIGTERM has_checkpoint=%s", interruption.has_checkpoint)
-            return interruption
-        return None
 
     def _run_in_turn(self) -> None:
         for config in self._manifest.bots:
@@ -183,7 +184,9 @@ class Job:
         try:
             stage = self._load_stage(self._manifest.job_kind)
             result = stage(config, member.store, member.reporter, member.tracker, member.work_dir)
-        except Interrupted:
+        except Interrupted as interruption:
+            if interruption.has_checkpoint:
+                self._saved.add(config.bot.uid)
             member.tracker.interrupt()
             raise
         except Exception as error:  # noqa: BLE001 - a bug in one bot's run must not end its neighbours'
@@ -198,10 +201,11 @@ class Job:
             members = [member for config in self._manifest.bots if (member := self._open(config))]
             try:
                 train(members, self._paths.work_dir / "together", self._end)
-            except Interrupted:
-                for member in members:
-                    if member.config.bot.uid not in self._outcomes:
-                        member.tracker.interrupt()
+            except Interrupted as interruption:
+                self._saved |= interruption.saved
+                stopped = [member for member in members if member.config.bot.uid not in self._outcomes]
+                with ThreadPoolExecutor(max(1, len(stopped))) as threads:
+                    list(threads.map(lambda member: member.tracker.interrupt(), stopped))
                 raise
 
     def _open(self, config: RunConfig) -> Member | None:

@@ -10,7 +10,7 @@ from tweetbot_api.exitcodes import ExitCode, is_retryable
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.status import Failure
 from tweetbot_trainer.errors import TrainerError
-from tweetbot_trainer.interruption import SIGTERM_EXIT_CODE, Interrupted
+from tweetbot_trainer.interruption import SIGTERM_EXIT_CODE
 from tweetbot_trainer.job_log import log_tail
 
 logger = logging.getLogger(__name__)
@@ -38,9 +38,8 @@ def failure_of(error: Exception, log_file: Path) -> Failure:
     )
 
 
-def interrupted(log_file: Path, interruption: Interrupted | None) -> Failure:
-    """Return the end of a bot that was not done; `interruption` broke it off, None if it was not begun."""
-    has_checkpoint = interruption is not None and interruption.has_checkpoint
+def interrupted(log_file: Path, *, has_checkpoint: bool) -> Failure:
+    """Return the end of a bot that was not done."""
     so_far = "; a checkpoint is stored, from which the next attempt goes on" if has_checkpoint else ""
     return Failure(
         reason=Reason.INTERRUPTED,

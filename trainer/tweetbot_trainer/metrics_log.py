@@ -19,6 +19,7 @@ class MetricsLog:
         """(step, training loss in nats per token)"""
         self.num_steps = 0
         """Optimiser steps done."""
+        self._measured: set[int] = set()
         self._reporter = reporter
         self._tracker = tracker
         self.path.write_text("", encoding="utf-8")
@@ -46,8 +47,9 @@ class MetricsLog:
         )
 
     def add_held_out(self, step: int, loss: float | None) -> None:
-        """Take note of the loss on held-out posts, in nats per token."""
-        if loss is not None:
+        """Take note of the loss on held-out posts, in nats per token, unless an earlier attempt has."""
+        if loss is not None and step not in self._measured:
+            self._measured.add(step)
             self._write(step, {"heldOutLoss": loss})
 
     def add_writing(self, evaluation: Evaluation | None) -> None:
@@ -69,7 +71,9 @@ class MetricsLog:
     def restore(self, state: str) -> None:
         """Go on from what an earlier attempt had noted, which reporter and tracker know already."""
         self.path.write_text(state, encoding="utf-8")
-        steps = [line for line in map(json.loads, state.splitlines()) if "loss" in line]
+        lines = [json.loads(line) for line in state.splitlines()]
+        steps = [line for line in lines if "loss" in line]
+        self._measured = {line["step"] for line in lines if "heldOutLoss" in line}
         self.losses = [(line["step"], line["loss"]) for line in steps]
         self.num_steps = steps[-1]["step"] if steps else 0
 

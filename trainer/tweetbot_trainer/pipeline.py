@@ -80,7 +80,9 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
                 held_out_loss=None
                 if base_loss is None
                 else partial(held_out_loss, token_ids=held_out, block_size=config.training.block_size),
-                checkpoints=Checkpoints(store, _identity(config, folder, blocks), work_dir, Control()),
+                checkpoints=Checkpoints(
+                    store, training_identity(config, fingerprint(folder), blocks), work_dir, Control()
+                ),
                 is_asked_to_stop=is_asked_to_stop,
             )
         if rank() > 0:
@@ -124,13 +126,16 @@ def load_base_model(config: RunConfig, folder: Path) -> LanguageModel:
     return language_model
 
 
-def _identity(config: RunConfig, model_folder: Path, blocks: list[list[int]]) -> dict[str, str]:
-    """Return what must be the same for a training to go on from another attempt's checkpoint."""
+def training_identity(config: RunConfig, base_model: str, blocks: list[list[int]]) -> dict[str, str]:
+    """Return what must be the same for a training to go on from another attempt's checkpoint.
+
+    `base_model` is the fingerprint of its files.
+    """
     recipe = config.training.model_dump(mode="json", exclude={"checkpoint_steps"})
     return {
         "recipe": digest(json.dumps(recipe, sort_keys=True)),
         "dataset": digest(json.dumps(blocks)),
-        "baseModel": fingerprint(model_folder),
+        "baseModel": base_model,
         **_versions(),
     }
 
@@ -154,6 +159,8 @@ def _evaluate(
     loss = _held_out_loss(config, language_model.model, held_out)
     if loss is None or base_loss is None:
         return None
+    # The checkpoint of a bot that was trained in company does not tell of the base model.
+    metrics.add_held_out(0, base_loss)
     metrics.add_held_out(metrics.num_steps, loss)
     logger.info("evaluated loss=%.4f base_loss=%.4f", loss, base_loss)
     return make_evaluation(loss, base_loss)

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import torch
 
+RandomStates = tuple[dict[str, torch.Tensor], dict[str, Any]]
+"""States of PyTorch's generators as tensors, and Python's and numpy's as JSON."""
+
 _PYTHON, _NUMPY = "python", "numpy"
 _CPU, _CUDA = "random/cpu", "random/cuda"
 
 
-def capture_random_states(device: torch.device) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return the states of PyTorch's generators as tensors, and Python's and numpy's as JSON."""
+def capture_random_states(device: torch.device) -> RandomStates:
+    """Return the states of all generators."""
     tensors = {_CPU: torch.get_rng_state()}
     if device.type == "cuda":
         tensors[_CUDA] = torch.cuda.get_rng_state(device)

@@ -27,7 +27,9 @@ STEPS_PER_REPORT: Final = 5
 LEAST_SECONDS_BETWEEN_CHECKPOINTS: Final = 180.0
 MOST_TIME_FOR_CHECKPOINTS: Final = 0.05
 """Share of the time that saving may take."""
-_WEIGHTS, _BEST = "weights/", "best/"
+WEIGHTS: Final = "weights/"
+"""Beginning of the names of the weights in a checkpoint."""
+_BEST: Final = "best/"
 
 
 class TrainingLog(Protocol):
@@ -75,7 +77,7 @@ def train(
         adapted = add_adapters(model, recipe.lora or Lora()) if recipe.method == "lora" else None
         network = adapted or model
         if found:
-            load_weights(network, _with_prefix(found.shared.tensors, _WEIGHTS))
+            load_weights(network, with_prefix(found.shared.tensors, WEIGHTS))
         engine = Engine(network, recipe, len(batches), device)
         run = _Run(engine, recipe, len(batches), log, held_out_loss)
         keeper = _Keeper(checkpoints, recipe.checkpoint_steps, is_asked_to_stop) if checkpoints else None
@@ -151,7 +153,7 @@ class _Run:
     def checkpoint(self) -> Checkpoint:
         """Return all that another attempt needs to take the next step just as this one would."""
         tensors, facts = self._engine.state()
-        weights = {f"{_WEIGHTS}{name}": tensor for name, tensor in self._engine.weights().items()}
+        weights = {f"{WEIGHTS}{name}": tensor for name, tensor in self._engine.weights().items()}
         best = {f"{_BEST}{name}": tensor for name, tensor in self.best_weights.items()}
         shared = {
             "log": self._log.state(),
@@ -167,14 +169,14 @@ class _Run:
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint; the weights are in the network already."""
         self.step = found.step
-        self.best_weights = _with_prefix(found.shared.tensors, _BEST)
+        self.best_weights = with_prefix(found.shared.tensors, _BEST)
         self._log.restore(found.shared.facts["log"])
         best_loss = found.shared.facts["bestLoss"]
         self._progress = Progress(
             best_loss=math.inf if best_loss is None else best_loss, num_worse=found.shared.facts["numWorse"]
         )
         self._meter.restore(found.step, found.own.facts["losses"])
-        self._engine.restore_state(found.own.tensors, found.own.facts)
+        self._engine.restore_state(found.own.tensors, found.own.facts, found.step)
 
     def _measure(self) -> None:
         if self._held_out_loss is None:
@@ -229,5 +231,6 @@ class _Keeper:
         return self._checkpoints.finish()
 
 
-def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

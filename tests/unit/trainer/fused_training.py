@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tweetbot_trainer.fused.engine import Course, Finished, FusedTrainer, Losses
+from tweetbot_trainer.fused.course import Course, Finished, Losses
+from tweetbot_trainer.fused.engine import FusedTrainer
 
 NUM_TOKENS = 32
 VOCABULARY = 96

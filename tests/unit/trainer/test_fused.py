@@ -1,6 +1,7 @@
 """Bots trained together are what each would be alone, and no bot feels its neighbours."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ from tests.unit.trainer.fused_training import (
     train_fused,
 )
 from tweetbot_trainer.fused import gpt2
-from tweetbot_trainer.fused.engine import Losses
+from tweetbot_trainer.fused.course import Finished, Losses, Pause, Snapshot
 from tweetbot_trainer.fused.gpt2 import why_not_fusible
 
 SEVERAL_LENGTHS = {"ann": 30, "bob": 7, "cy": 19, "dee": 33, "eve": 12}
@@ -122,6 +123,55 @@ def test_a_bot_goes_on_from_a_snapshot_in_another_company_as_if_never_stopped(st
     assert fused_losses == pytest.approx(losses[stop_after:], rel=1e-5)
     assert weights is not None
     assert distance(weights, model) < 1e-4
+
+
+def test_a_bot_that_had_made_all_its_steps_is_finished_without_another() -> None:
+    base, course = make_base(), make_course("ann", 8)
+    trained = train_fused(make_trainer(base, 1), [course])
+    _, weights = trained["ann"]
+    assert weights is not None
+    snapshot = Snapshot(step=8, weights=weights, first_moments={}, second_moments={})
+    trainer = make_trainer(base, 2)
+    events = list(trainer.run([make_course("bob", 3), replace(course, start=snapshot)]))
+    finished = next(event for event in events if isinstance(event, Finished) and event.key == "ann")
+    assert not [event for event in events if isinstance(event, Losses) and event.key == "ann"]
+    assert finished.weights.keys() == weights.keys()
+
+
+def test_the_engine_rests_where_a_course_says_and_after_any_step_when_hurried() -> None:
+    courses = [make_course("ann", 13), replace(make_course("bob", 13), rests=[3, 4])]
+
+    def steps_at_pauses(is_hurried: Callable[[], bool]) -> list[int]:
+        steps, reached = 0, []
+        for event in make_trainer(make_base(), 2).run(courses, is_hurried):
+            match event:
+                case Losses(key="bob"):
+                    steps += len(event.losses)
+                case Pause():
+                    reached.append(steps)
+        return reached
+
+    assert steps_at_pauses(lambda: False) == [3, 4, 6, 8, 9, 12, 13]
+    assert steps_at_pauses(lambda: True) == list(range(1, 14))
+
+
+def test_a_bot_that_is_dropped_frees_its_slot_and_its_neighbours_feel_nothing() -> None:
+    base, courses = make_base(), [make_course("ann", 20), make_course("bob", 20), make_course("cy", 10)]
+    want = train_fused(make_trainer(base, 2), courses)
+    trainer = make_trainer(base, 2)
+    losses: dict[str, list[float]] = {}
+    for event in trainer.run(courses):
+        match event:
+            case Losses():
+                losses.setdefault(event.key, []).extend(event.losses)
+            case Pause() if len(losses["bob"]) == 5:
+                trainer.drop("bob")
+                losses["bob"].append(0.0)
+    assert losses["ann"] == want["ann"][0]
+    assert losses["cy"] == want["cy"][0]
+    assert losses["bob"][:-1] == want["bob"][0][:5]
+    with pytest.raises(KeyError):
+        trainer.snapshot("bob")
 
 
 def test_the_head_in_portions_gives_what_it_gives_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,17 @@ Bots that are done wait in a bank of weights until it is full, so that measuring
 is; their slots train the next bots meanwhile.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from tweetbot_trainer.fused.course import Course, Finished, Losses, Pause, Snapshot, StoppedError
 from tweetbot_trainer.fused.decoding import Sampling, StackedWriter
-from tweetbot_trainer.fused.engine import Course, Finished, FusedTrainer, Losses
+from tweetbot_trainer.fused.engine import FusedTrainer
 from tweetbot_trainer.fused.gpt2 import StackedGPT2, trainable_parameters
 from tweetbot_trainer.fused.weights import Layout
 
@@ -62,6 +63,7 @@ class FusedBatch:
         num_tokens: int,
         compute_dtype: torch.dtype,
         weight_decay: float,
+        is_asked_to_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         parameters = trainable_parameters(base)
         self._layout = Layout.of(parameters)
@@ -70,6 +72,10 @@ class FusedBatch:
         self._network = StackedGPT2(base.config, compute_dtype)
         self._writer = StackedWriter(base.config, compute_dtype)
         self._num_tokens = num_tokens
+        self._is_asked_to_stop = is_asked_to_stop
+        self._running: dict[str, Learner] = {}
+        self._banked: dict[str, tuple[int, Learner]] = {}
+        """Bots that have made all their steps, and their places in the bank."""
         self._trainer = FusedTrainer(
             base,
             num_slots=num_slots,
@@ -79,50 +85,94 @@ class FusedBatch:
             weight_decay=weight_decay,
         )
 
-    def run(self, learners: Iterable[Learner]) -> Iterator[Losses | Trained]:
-        """Train all; yield the losses of each as they come, and each bot when it is done."""
-        running: dict[str, Learner] = {}
-        banked: list[Learner] = []
+    def run(self, learners: Iterable[Learner]) -> Iterator[Losses | Trained | Pause]:
+        """Train all; yield the losses of each as they come, and each bot when it is done.
 
-        def courses() -> Iterator[Course]:
-            for learner in learners:
-                running[learner.course.key] = learner
-                yield learner.course
+        Raises StoppedError soon after being asked to stop, once all losses so far were told.
+        """
+        for event in self._trainer.run(self._courses(learners), self._is_asked_to_stop):
+            match event:
+                case Finished():
+                    self._put(event)
+                    if len(self._banked) == len(self._bank):
+                        yield from self._finish()
+                case Pause():
+                    yield event
+                    self._look()
+                case _:
+                    yield event
+        yield from self._finish()
 
-        for event in self._trainer.run(courses()):
-            if isinstance(event, Losses):
-                yield event
-                continue
-            self._put(len(banked), event)
-            banked.append(running.pop(event.key))
-            if len(banked) == len(self._bank):
-                yield from self._finish(banked)
-                banked = []
-        yield from self._finish(banked)
+    @property
+    def unfinished(self) -> list[str]:
+        """The bots that are in a slot or in the bank."""
+        return [*self._banked, *self._running]
 
-    def _put(self, place: int, finished: Finished) -> None:
+    @property
+    def in_training(self) -> list[str]:
+        """The bots that are in a slot."""
+        return list(self._running)
+
+    def snapshot(self, key: str) -> Snapshot:
+        """Return a copy of where the bot is now; raise KeyError if it is not here."""
+        if key not in self._banked:
+            return self._trainer.snapshot(key)
+        place, learner = self._banked[key]
+        weights = self._weights_on_host(place)
+        return Snapshot(step=len(learner.course.batches), weights=weights, first_moments={}, second_moments={})
+
+    def drop(self, key: str) -> None:
+        """Give up a bot that is in training; its slot serves the next one. To be done at a pause."""
+        self._trainer.drop(key)
+        del self._running[key]
+
+    def held_out_loss(self, key: str) -> float | None:
+        """Return the loss, so far, of a bot that is in training; None if nothing was held out."""
+        return self._held_out_losses(self._trainer.views(key), [self._running[key]])[0]
+
+    def _courses(self, learners: Iterable[Learner]) -> Iterator[Course]:
+        for learner in learners:
+            course = learner.course
+            self._running[course.key] = replace(learner, course=replace(course, start=None))
+            yield course
+
+    def _look(self) -> None:
+        if self._is_asked_to_stop():
+            raise StoppedError
+
+    def _put(self, finished: Finished) -> None:
+        place = len(self._banked)
         for name, view in self._layout.views(self._bank[place : place + 1]).items():
             view[0].copy_(finished.weights[name])
+        self._banked[finished.key] = (place, self._running.pop(finished.key))
 
-    def _finish(self, learners: Sequence[Learner]) -> Iterator[Trained]:
+    def _weights_on_host(self, place: int) -> dict[str, Tensor]:
+        row = self._bank[place : place + 1].to("cpu", copy=True)
+        return {name: view[0] for name, view in self._layout.views(row).items()}
+
+    def _finish(self) -> Iterator[Trained]:
         """Measure the bots in the bank, let them write, and move them to host memory."""
+        learners = [learner for _, learner in self._banked.values()]
         if not learners:
             return
         bank = self._bank[: len(learners)]
-        losses = self._held_out_losses(bank, learners)
-        base_losses = self._held_out_losses(self._base.expand_as(bank), learners)
+        views = self._layout.views(bank)
+        losses = self._held_out_losses(views, learners)
+        base_losses = self._held_out_losses(self._layout.views(self._base.expand_as(bank)), learners)
         posts = self._write(bank, learners)
         for place, learner in enumerate(learners):
-            row = bank[place].to("cpu", copy=True)
+            self._look()
+            weights = self._weights_on_host(place)
+            del self._banked[learner.course.key]
             yield Trained(
                 key=learner.course.key,
-                weights={name: view[0] for name, view in self._layout.views(row[None]).items()},
+                weights=weights,
                 loss=losses[place],
                 base_loss=base_losses[place],
                 posts=posts[place],
             )
 
-    def _held_out_losses(self, rows: Tensor, learners: Sequence[Learner]) -> list[float | None]:
+    def _held_out_losses(self, views: Mapping[str, Tensor], learners: Sequence[Learner]) -> list[float | None]:
         """Return each bot's mean loss over windows of a block's length that do not overlap, as `evaluate` has it."""
         windows = [_windows(learner.held_out, self._num_tokens) for learner in learners]
         num_windows = max(map(len, windows))
@@ -135,12 +185,12 @@ class FusedBatch:
             for row, window in enumerate(of_bot):
                 ids[place, row, : len(window)] = torch.tensor(window)
                 weights[place, row, : len(window) - 1] = 1 / num_predicted
-        views = self._layout.views(rows)
-        total = torch.zeros(len(learners), device=rows.device)
+        total = torch.zeros(len(learners), device=self._bank.device)
         # Window by window: all at once would hold the activations of whole archives.
         for row in range(num_windows):
+            self._look()
             part = slice(row, row + 1)
-            total += self._network.losses(views, ids[:, part].to(rows.device), weights[:, part].to(rows.device))
+            total += self._network.losses(views, ids[:, part].to(total.device), weights[:, part].to(total.device))
         return [loss if of_bot else None for loss, of_bot in zip(total.tolist(), windows, strict=True)]
 
     def _write(self, rows: Tensor, learners: Sequence[Learner]) -> list[list[list[int]]]:
@@ -154,6 +204,7 @@ class FusedBatch:
                 [learners[place].prompts for place in together],
                 [learners[place].seed for place in together],
                 learners[together[0]].sampling,
+                between=self._look,
             )
             posts.update(zip(together, written, strict=True))
         return [posts[place] for place in range(len(learners))]

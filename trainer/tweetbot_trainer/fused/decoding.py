@@ -4,7 +4,7 @@ A draw is a point of the unit interval that falls onto the tokens in the order o
 from each model's own seed, so what a bot writes depends neither on its company nor on how many posts are written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,11 +53,12 @@ class StackedWriter:
         prompts: Sequence[Sequence[Sequence[int]]],
         seeds: Sequence[int],
         sampling: Sampling,
+        between: Callable[[], None] = lambda: None,
     ) -> list[list[list[int]]]:
         """Return for each of the K models the continuation of each of its prompts, without prompt and end token.
 
         `prompts[k]` are the token ids of each post to be written, equally many posts for each model, at least one
-        token each.
+        token each. `between` is called between two tokens, and may raise to end the writing.
         """
         num_posts = len(prompts[0])
         points = torch.stack([_points(seed, num_posts, sampling.max_length) for seed in seeds])
@@ -65,7 +66,7 @@ class StackedWriter:
         written: list[list[list[int]]] = [[] for _ in prompts]
         for start in range(0, num_posts, at_once):
             part = slice(start, start + at_once)
-            posts = self._write(weights, [of_model[part] for of_model in prompts], points[:, part], sampling)
+            posts = self._write(weights, [of_model[part] for of_model in prompts], points[:, part], sampling, between)
             for of_model, more in zip(written, posts, strict=True):
                 of_model += more
         return written
@@ -76,6 +77,7 @@ class StackedWriter:
         prompts: Sequence[Sequence[Sequence[int]]],
         points: Tensor,
         sampling: Sampling,
+        between: Callable[[], None],
     ) -> list[list[list[int]]]:
         device = weights[WTE].device
         points = points.to(device)
@@ -83,6 +85,7 @@ class StackedWriter:
         has_ended = torch.zeros(lengths.shape, dtype=torch.bool, device=device)
         cache = _Cache.empty(self._config, lengths.numel(), sampling.max_length, self._dtype, device)
         for position in range(sampling.max_length - 1):
+            between()
             logits = self._logits(weights, ids[:, :, position], position, cache)
             drawn = _draw(logits, points[:, :, position], sampling, may_end=position + 1 >= sampling.min_length)
             is_written = position + 1 >= lengths

@@ -5,17 +5,17 @@ and replayed, because at this size a step's kernels are shorter than their launc
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from tweetbot_trainer.fused.adamw import StackedAdamW
+from tweetbot_trainer.fused.course import Course, Finished, Losses, Pause, Snapshot
 from tweetbot_trainer.fused.gpt2 import StackedGPT2, trainable_parameters
 from tweetbot_trainer.fused.weights import Layout
 
@@ -24,64 +24,14 @@ STEPS_PER_READING: Final = 5
 _WARM_UP_STEPS: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """One bot in the middle of its course, in host memory."""
-
-    step: int
-    """Steps done."""
-    weights: Tensor
-    """`[elements]`, fp32, laid out as `Layout` says; so are the moments."""
-    first_moments: Tensor
-    """AdamW's mean of the gradients."""
-    second_moments: Tensor
-    """AdamW's mean of their squares."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """What one bot learns, in which order, and how fast."""
-
-    key: str
-    """Whose course it is."""
-    batches: Sequence[NDArray[np.int64]]
-    """Token ids of each optimiser step, `[rows, tokens]`; the last may have fewer rows."""
-    learning_rates: Sequence[float]
-    """Learning rate of each step."""
-    max_grad_norm: float = 1.0
-    """The gradient is scaled down to this norm when it is larger."""
-    start: Snapshot | None = None
-    """Where an earlier attempt left off; None for the base model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Losses:
-    """A bot has made some steps."""
-
-    key: str
-    """Which bot."""
-    first_step: int
-    """The first of the steps, counted from 1."""
-    losses: list[float]
-    """Training loss of each, in nats per token; the last may be no number, and then it is the bot's last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """A bot has made all its steps."""
-
-    key: str
-    """Which bot."""
-    weights: dict[str, Tensor]
-    """Its fp32 parameters, by the names of the saved model: views that hold until the next event is asked for."""
-
-
 @dataclass(slots=True)
 class _Slot:
     """The bot that stands at one place among the stacked weights, and how far it is."""
 
     course: Course | None = None
     step: int = 0
+    num_told: int = 0
+    """Steps whose losses were told."""
 
     @property
     def is_running(self) -> bool:
@@ -108,7 +58,7 @@ class FusedTrainer:
     ) -> None:
         self._device = base.device
         parameters = trainable_parameters(base)
-        layout = Layout.of(parameters)
+        self._layout = layout = Layout.of(parameters)
         self._base = layout.row(parameters)
         self._rows = self._base.repeat(num_slots, 1)
         self._first, self._second = torch.zeros_like(self._rows), torch.zeros_like(self._rows)
@@ -125,45 +75,83 @@ class FusedTrainer:
         if self._device.type == "cuda":
             self._capture()
 
-    def run(self, courses: Iterable[Course]) -> Iterator[Losses | Finished]:
-        """Train all bots, those that are told first beginning first; yield what happens to them as it happens."""
+    def run(
+        self, courses: Iterable[Course], is_hurried: Callable[[], bool] = lambda: False
+    ) -> Iterator[Losses | Finished | Pause]:
+        """Train all bots, those that are told first beginning first; yield what happens to them as it happens.
+
+        `is_hurried` is asked after each step whether to pause at once.
+        """
         waiting = iter(courses)
         self._fill(waiting)
-        while any(slot.is_running for slot in self._slots):
-            steps = min(STEPS_PER_READING, *(_steps_left(slot) for slot in self._slots if slot.is_running))
-            for reading in range(steps):
-                self._step(reading)
-            yield from self._read(steps)
+        while any(slot.course for slot in self._slots):
+            self._advance(is_hurried)
+            yield from self._read()
+            yield Pause()
             self._fill(waiting)
 
     def snapshot(self, key: str) -> Snapshot:
         """Return a copy of where the bot is now; raise KeyError if it is in no slot."""
-        place = next((place for place, slot in enumerate(self._slots) if slot.course and slot.course.key == key), None)
-        if place is None:
-            raise KeyError(key)
+        place = self._place_of(key)
+        is_over = not self._slots[place].is_running
         return Snapshot(
             step=self._slots[place].step,
-            weights=self._rows[place].to("cpu", copy=True),
-            first_moments=self._first[place].to("cpu", copy=True),
-            second_moments=self._second[place].to("cpu", copy=True),
+            weights=self._copy(self._rows, place),
+            first_moments={} if is_over else self._copy(self._first, place),
+            second_moments={} if is_over else self._copy(self._second, place),
         )
+
+    def views(self, key: str) -> dict[str, Tensor]:
+        """Return the bot's weights as views `[1, *shape]`; raise KeyError if it is in no slot."""
+        place = self._place_of(key)
+        return self._layout.views(self._rows[place : place + 1])
+
+    def drop(self, key: str) -> None:
+        """Give the bot's slot to the next one; raise KeyError if it is in no slot. To be done at a pause."""
+        self._slots[self._place_of(key)].course = None
+
+    def _place_of(self, key: str) -> int:
+        for place, slot in enumerate(self._slots):
+            if slot.course and slot.course.key == key:
+                return place
+        raise KeyError(key)
+
+    def _copy(self, rows: Tensor, place: int) -> dict[str, Tensor]:
+        """Return one row by parameters, in host memory."""
+        row = rows[place : place + 1].to("cpu", copy=True)
+        return {name: view[0] for name, view in self._layout.views(row).items()}
 
     def _fill(self, waiting: Iterator[Course]) -> None:
         for place, slot in enumerate(self._slots):
             if slot.course is None and (course := next(waiting, None)):
                 self._place(place, course.start)
-                slot.course, slot.step = course, course.start.step if course.start else 0
+                slot.step = slot.num_told = course.start.step if course.start else 0
+                # What it began with is on the device now.
+                slot.course = replace(course, start=None)
 
     def _place(self, place: int, start: Snapshot | None) -> None:
-        if start is None:
-            self._rows[place].copy_(self._base)
-            self._first[place].zero_()
-            self._second[place].zero_()
-        else:
-            self._rows[place].copy_(start.weights)
-            self._first[place].copy_(start.first_moments)
-            self._second[place].copy_(start.second_moments)
+        self._rows[place].copy_(self._base)
+        self._first[place].zero_()
+        self._second[place].zero_()
+        if start:
+            self._put(self._rows, place, start.weights)
+            self._put(self._first, place, start.first_moments)
+            self._put(self._second, place, start.second_moments)
         self._optimizer.steps[place] = start.step if start else 0
+
+    def _put(self, rows: Tensor, place: int, parameters: Mapping[str, Tensor]) -> None:
+        views = self._layout.views(rows[place : place + 1])
+        for name, parameter in parameters.items():
+            views[name][0].copy_(parameter)
+
+    def _advance(self, is_hurried: Callable[[], bool]) -> None:
+        """Take as many steps as may be taken before the losses are read."""
+        running = [(slot.course, slot.step) for slot in self._slots if slot.is_running]
+        steps = min([STEPS_PER_READING, *(course.steps_to_rest(step) for course, step in running if course)])
+        for reading in range(steps if running else 0):
+            self._step(reading)
+            if is_hurried():
+                return
 
     def _step(self, reading: int) -> None:
         """Advance each running slot by one step; its loss goes into the row `reading`."""
@@ -199,17 +187,19 @@ class FusedTrainer:
         with torch.cuda.graph(self._graph):
             self._run_kernels()
 
-    def _read(self, steps: int) -> Iterator[Losses | Finished]:
-        """Yield the losses of the last steps, and the bots that are done with; their slots are free afterwards."""
-        losses = self._losses[:steps].T.tolist()
+    def _read(self) -> Iterator[Losses | Finished]:
+        """Yield what the running bots have lost, and then those that are done; their slots are free afterwards."""
+        losses = self._losses.T.tolist()
         for place, slot in enumerate(self._slots):
-            if slot.course is None:
+            if slot.course is None or slot.num_told == slot.step:
                 continue
-            finite = _until_not_finite(losses[place])
-            yield Losses(key=slot.course.key, first_step=slot.step - steps + 1, losses=finite)
+            finite = _until_not_finite(losses[place][: slot.step - slot.num_told])
+            first_step, slot.num_told = slot.num_told + 1, slot.step
+            yield Losses(key=slot.course.key, first_step=first_step, losses=finite)
             if not math.isfinite(finite[-1]):
                 slot.course = None
-            elif not slot.is_running:
+        for place, slot in enumerate(self._slots):
+            if slot.course and not slot.is_running:
                 weights = {name: stacked[place] for name, stacked in self._weights.items()}
                 yield Finished(key=slot.course.key, weights=weights)
                 slot.course = None
@@ -252,10 +242,6 @@ class _Inputs:
         self.row_weights.copy_(torch.from_numpy(row_weights))
         for tensor, values in zip((self.learning_rates, self.max_norms, self.is_active), numbers, strict=True):
             tensor.copy_(torch.from_numpy(values))
-
-
-def _steps_left(slot: _Slot) -> int:
-    return len(slot.course.batches) - slot.step if slot.course else 0
 
 
 def _until_not_finite(losses: list[float]) -> list[float]:

@@ -12,8 +12,6 @@ def may_be_together(configs: Sequence[RunConfig]) -> bool:
     return len(configs) > 1 and all(
         recipe.method == "full"
         and recipe.early_stopping is None
-        and recipe.eval_steps is None
-        and recipe.checkpoint_steps is None
         and recipe.gradient_accumulation_steps == 1
         and recipe.deepspeed == DeepSpeed()
         and (recipe.block_size, recipe.precision, recipe.weight_decay)

@@ -2,25 +2,30 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tweetbot_api.runconfig import RunConfig
-from tweetbot_trainer.dataset import Split
 from tweetbot_trainer.fused.batch import Learner
+from tweetbot_trainer.fused.course import Course, Snapshot
 from tweetbot_trainer.fused.decoding import Sampling
-from tweetbot_trainer.fused.engine import Course
 from tweetbot_trainer.generate import TOP_K, Sample, read_post
 from tweetbot_trainer.models import LanguageModel
-from tweetbot_trainer.stored_dataset import seed_of, tokenize
+from tweetbot_trainer.stored_dataset import seed_of
 from tweetbot_trainer.train import make_batches
 
 
-def make_learner(config: RunConfig, parts: Split, language_model: LanguageModel) -> Learner:
-    """Return what the engine has to know of the run."""
-    blocks, held_out = tokenize(config, parts, language_model)
+def make_learner(
+    config: RunConfig,
+    blocks: Sequence[Sequence[int]],
+    held_out: Sequence[int],
+    language_model: LanguageModel,
+    start: Snapshot | None = None,
+) -> Learner:
+    """Return what the engine has to know of the run; `start` is where an earlier attempt left off."""
     return Learner(
-        course=make_course(config, blocks),
+        course=replace(make_course(config, blocks), start=start),
         held_out=held_out,
         prompts=_prompts(config, language_model),
         sampling=_sampling(config, language_model),
@@ -39,6 +44,7 @@ def make_course(config: RunConfig, blocks: Sequence[Sequence[int]]) -> Course:
         batches=[tokens[batch] for batch in batches],
         learning_rates=[recipe.learning_rate * _cosine(step, warmup, len(batches)) for step in range(len(batches))],
         max_grad_norm=recipe.max_grad_norm,
+        rests=[every for every in (recipe.checkpoint_steps, recipe.eval_steps) if every],
     )
 
 

@@ -6,36 +6,39 @@ after the other.
 """
 
 import logging
-import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from transformers import GPT2LMHeadModel, set_seed
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
-from tweetbot_trainer.base_model import resolve_base_model
+from tweetbot_trainer.base_model import fingerprint, resolve_base_model
 from tweetbot_trainer.engine import memory_errors_named, uses_bf16
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.fused.batch import FusedBatch, Learner, Trained
 from tweetbot_trainer.fused.capacity import num_slots
-from tweetbot_trainer.fused.engine import Course, Losses
+from tweetbot_trainer.fused.course import Losses, Pause, Snapshot, StoppedError
 from tweetbot_trainer.fused.gpt2 import why_not_fusible
+from tweetbot_trainer.fused.weights import Layout
+from tweetbot_trainer.interruption import Interrupted, sigterm_asks
 from tweetbot_trainer.job_log import logged_to
-from tweetbot_trainer.lineage import start_training
 from tweetbot_trainer.member import Member
-from tweetbot_trainer.meter import Meter
-from tweetbot_trainer.metrics_log import MetricsLog
-from tweetbot_trainer.models import LanguageModel
 from tweetbot_trainer.pipeline import load_base_model, train_bot
-from tweetbot_trainer.stored_dataset import StoredDataset, seed_of
-from tweetbot_trainer.together.reading import Lesson, Reader
+from tweetbot_trainer.random_states import restore_random_states
+from tweetbot_trainer.stored_dataset import seed_of
+from tweetbot_trainer.together.keeping import Keeper
+from tweetbot_trainer.together.reading import BaseModel, Lesson, Reader
+from tweetbot_trainer.together.running import Running
 from tweetbot_trainer.together.storing import Publisher, Result
-from tweetbot_trainer.train import STEPS_PER_REPORT
 
 logger = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 40.0
+"""What may be taken of the pod's grace time (60 s) to save and publish; the rest is for telling of it."""
 
 OnEnd = Callable[[Member, BotOutcome | Exception], None]
 
@@ -55,46 +58,42 @@ def train_together(members: Sequence[Member], work_dir: Path, on_end: OnEnd) -> 
         for member in members:
             _train_alone(member, on_end)
         return
+    base = BaseModel(
+        language_model=language_model,
+        fingerprint=fingerprint(folder),
+        parameter_names=list(Layout.of(dict(language_model.model.named_parameters())).shapes),
+    )
     with Publisher(language_model) as publisher:
-        _Batch(members, language_model, publisher, on_end).run()
+        _Batch(members, base, publisher, on_end).run()
 
 
 def _train_alone(member: Member, on_end: OnEnd) -> None:
     with logged_to(member.log_file):
         try:
             on_end(member, train_bot(member.config, member.store, member.reporter, member.tracker, member.work_dir))
+        except Interrupted as interruption:
+            raise Interrupted(saved=[member.config.bot.uid] if interruption.has_checkpoint else ()) from interruption
         except Exception as error:  # noqa: BLE001 - one bot's failure is its own
             on_end(member, error)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Running:
-    """A bot from its first step to its last."""
-
-    member: Member
-    dataset: StoredDataset
-    course: Course
-    metrics: MetricsLog
-    meter: Meter
 
 
 class _Batch:
     """All bots of one Job on their way."""
 
-    def __init__(
-        self, members: Sequence[Member], language_model: LanguageModel, publisher: Publisher, on_end: OnEnd
-    ) -> None:
-        assert isinstance(language_model.model, GPT2LMHeadModel), "fusible"  # noqa: S101 - the caller has looked
+    def __init__(self, members: Sequence[Member], base: BaseModel, publisher: Publisher, on_end: OnEnd) -> None:
+        assert isinstance(base.language_model.model, GPT2LMHeadModel), "fusible"  # noqa: S101 - the caller has looked
         self._members = members
         self._recipes = [member.config.training for member in members]
-        self._language_model = language_model
-        self._model = language_model.model
+        self._base = base
+        self._model = base.language_model.model
         self._dtype = torch.bfloat16 if uses_bf16(self._recipes[0], self._model.device) else torch.float32
         self._publisher = publisher
         self._on_end = on_end
         self._ended: set[str] = set()
         self._tracked: set[str] = set()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
+        self._is_begun = False
+        """A step was made, or a bot has brought the states of the random generators."""
 
     def run(self) -> None:
         """Train all; with fewer at once if the memory does not hold so many."""
@@ -115,29 +114,65 @@ class _Batch:
                 return
 
     def _train(self, slots: int) -> None:
-        recipe = self._recipes[0]
+        waiting = [member for member in self._members if not self._is_over(member)]
+        logger.info("bots are trained together bots=%d slots=%d", len(waiting), slots)
         set_seed(seed_of(self._members[0].config))
-        batch = FusedBatch(
+        self._running.clear()
+        self._is_begun = False
+        with sigterm_asks() as is_asked, Keeper(self._model.device) as keeper:
+            batch = self._make_batch(slots, is_asked)
+            try:
+                with Reader(self._base, is_asked) as reader:
+                    self._follow(batch.run(self._learners(waiting, reader)), batch, keeper, is_asked)
+                self._publisher.finish(is_asked)
+            except StoppedError:
+                raise Interrupted(saved=self._save(batch, keeper)) from None
+            finally:
+                self._collect()
+
+    def _make_batch(self, slots: int, is_asked_to_stop: Callable[[], bool]) -> FusedBatch:
+        recipe = self._recipes[0]
+        return FusedBatch(
             self._model,
             num_slots=slots,
             num_rows=max(recipe.batch_size for recipe in self._recipes),
             num_tokens=recipe.block_size,
             compute_dtype=self._dtype,
             weight_decay=recipe.weight_decay,
+            is_asked_to_stop=is_asked_to_stop,
         )
-        self._running.clear()
-        waiting = [member for member in self._members if not self._is_over(member)]
-        logger.info("bots are trained together bots=%d slots=%d", len(waiting), slots)
-        try:
-            with Reader(self._language_model) as reader:
-                for event in batch.run(self._learners(waiting, reader)):
-                    if isinstance(event, Losses):
-                        self._note(event)
-                    else:
-                        self._store(event)
-                    self._collect()
-        finally:
-            self._collect(wait=True)
+
+    def _follow(
+        self,
+        events: Iterator[Losses | Trained | Pause],
+        batch: FusedBatch,
+        keeper: Keeper,
+        is_asked_to_stop: Callable[[], bool],
+    ) -> None:
+        for event in events:
+            self._is_begun = True
+            match event:
+                case Losses():
+                    self._note(event)
+                case Trained():
+                    self._publish(event, is_asked_to_stop)
+                case Pause():
+                    self._measure(batch)
+                    keeper.at_pause(batch, self._in_training(batch))
+            self._collect()
+
+    def _save(self, batch: FusedBatch, keeper: Keeper) -> set[str]:
+        """Save what was learned when the pod is stopped; return whose checkpoints are stored."""
+        deadline = time.monotonic() + STOP_SECONDS
+        trained = {}
+        for result in self._publisher.stop():
+            self._running[result.trained.key] = result.running
+            trained[result.trained.key] = Snapshot(
+                step=result.running.num_steps, weights=result.trained.weights, first_moments={}, second_moments={}
+            )
+        saved = keeper.save_all(batch, self._running, trained, STOP_SECONDS)
+        self._collect(deadline - time.monotonic())
+        return saved
 
     def _num_slots(self) -> int:
         num_tokens = self._recipes[0].block_size * max(recipe.batch_size for recipe in self._recipes)
@@ -157,55 +192,56 @@ class _Batch:
         for member in self._members:
             if not self._is_over(member):
                 self._end(member, error)
+        self._collect(seconds=None)
 
     def _learners(self, members: Sequence[Member], reader: Reader) -> Iterator[Learner]:
         """Yield the bots that have something to learn; the others end here."""
         for member, found in reader.read(members):
-            if isinstance(found, Lesson):
-                yield self._begin(member, found)
-            else:
+            try:
+                learner = self._begin(member, found) if isinstance(found, Lesson) else None
+            except Exception as error:  # noqa: BLE001 - one bot's failure is its own
+                self._end(member, error)
+                continue
+            if learner:
+                yield learner
+            elif not isinstance(found, Lesson):
                 self._end(member, found)
 
     def _begin(self, member: Member, lesson: Lesson) -> Learner:
-        config, course = member.config, lesson.learner.course
+        uid = member.config.bot.uid
         with logged_to(member.log_file):
-            member.reporter.report("Training", 0)
-            if config.bot.uid not in self._tracked:
-                self._tracked.add(config.bot.uid)
-                start_training(config, lesson.dataset.parts.train, member.tracker, member.work_dir)
-            metrics = MetricsLog(member.work_dir, member.reporter, member.tracker)
-        self._running[course.key] = _Running(
-            member=member,
-            dataset=lesson.dataset,
-            course=course,
-            metrics=metrics,
-            meter=Meter(num_steps=len(course.batches), tokens_per_block=config.training.block_size),
-        )
+            self._running[uid] = Running(member, lesson, is_tracked=uid in self._tracked)
+        self._tracked.add(uid)
+        if lesson.found and not self._is_begun:
+            # With dropout, bots that were all stopped together go on as if they had not been.
+            restore_random_states(lesson.found.own.tensors, lesson.found.own.facts, self._model.device)
+            self._is_begun = True
         return lesson.learner
+
+    def _in_training(self, batch: FusedBatch) -> list[Running]:
+        return [self._running[key] for key in batch.in_training if key in self._running]
 
     def _note(self, event: Losses) -> None:
         """Tell the metrics of a bot's last steps; end a bot whose loss is no number."""
         running = self._running[event.key]
-        course = running.course
         try:
             with logged_to(running.member.log_file):
-                for step, loss in enumerate(event.losses, start=event.first_step):
-                    running.meter.add(torch.tensor(loss), len(course.batches[step - 1]))
-                    is_last = step == len(course.batches) or not math.isfinite(loss)
-                    if step % STEPS_PER_REPORT == 0 or is_last:
-                        running.metrics.add_step(running.meter.report(step, course.learning_rates[step - 1]))
+                running.note(event)
         except Exception as error:  # noqa: BLE001 - one bot's failure is its own
             del self._running[event.key]
             self._end(running.member, error)
 
-    def _store(self, trained: Trained) -> None:
-        running = self._running.pop(trained.key, None)
-        if running:
-            self._publisher.publish(
-                Result(member=running.member, dataset=running.dataset, metrics=running.metrics, trained=trained)
-            )
+    def _measure(self, batch: FusedBatch) -> None:
+        """Tell the held-out losses of the bots whose recipes ask for them at this step."""
+        for running in self._in_training(batch):
+            if running.is_to_be_measured:
+                running.metrics.add_held_out(running.step, batch.held_out_loss(running.member.config.bot.uid))
 
-    def _collect(self, *, wait: bool = False) -> None:
-        """Tell of the bots that are stored."""
-        for member, result in self._publisher.ended(wait=wait):
+    def _publish(self, trained: Trained, is_asked_to_stop: Callable[[], bool]) -> None:
+        if running := self._running.pop(trained.key, None):
+            self._publisher.publish(Result(running=running, trained=trained), is_asked_to_stop)
+
+    def _collect(self, seconds: float | None = 0.0) -> None:
+        """Tell of the bots that are stored within these seconds, of all with None."""
+        for member, result in self._publisher.ended(seconds):
             self._end(member, result)
