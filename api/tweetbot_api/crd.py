@@ -21,6 +21,7 @@ from tweetbot_api.status import TweetBotStatus
 Schema = dict[str, Any]
 
 HEADER = "# Generated from api/tweetbot_api by `make generate`; edit the models, not this file.\n"
+CATEGORY = "bots"
 _DROPPED_KEYS = frozenset({"title", "additionalProperties", "$defs", "const", "propertyNames"})
 _BOUNDS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
@@ -118,7 +119,8 @@ def build_crd(resource: Resource = TWEETBOT) -> dict[str, Any]:
                 "plural": resource.plural,
                 "singular": resource.kind.lower(),
                 "shortNames": [resource.short_name],
-                "categories": ["tweetbot"],
+                # Not the name of a kind: kubectl would take `get tweetbot NAME` for all kinds of the category.
+                "categories": [CATEGORY],
             },
             "versions": [
                 {

@@ -53,6 +53,13 @@ def test_rendering_loses_nothing(resource: crd.Resource) -> None:
     assert yaml.safe_load(crd.render(resource)) == yaml.safe_load(yaml.safe_dump(crd.build_crd(resource)))
 
 
+def test_the_category_is_no_name_of_a_kind() -> None:
+    names = [crd.build_crd(resource)["spec"]["names"] for resource in crd.RESOURCES]
+    taken = {name for one in names for name in (one["plural"], one["singular"], *one["shortNames"])}
+    assert [one["categories"] for one in names] == [["bots"], ["bots"]]
+    assert "bots" not in taken
+
+
 def test_every_property_is_described() -> None:
     assert [path for path, schema in EVERY if not path.endswith("[]") and not schema.get("description")] == []
 
