@@ -4,6 +4,7 @@ A pidfile outlives its process, and a process id is used again: a daemon is ours
 process of that id still has the command line that we gave it.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -92,6 +93,8 @@ class Daemon:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(self.log), append, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
+                # A lock that the caller's shell holds would be held for as long as the daemon runs.
+                *((os.POSIX_SPAWN_CLOSE, number) for number in _inheritable_files()),
             ],
             setsid=True,
         )
@@ -134,6 +137,17 @@ def command_line(pid: int) -> list[str]:
     except OSError:
         return []
     return [os.fsdecode(part) for part in text.split(b"\0")[:-1]]
+
+
+def _inheritable_files() -> list[int]:
+    """Return the open files that a program which is started now would have, but for the three that all have."""
+    found = []
+    for number in (int(entry.name) for entry in Path("/proc/self/fd").iterdir()):
+        # One of them was open only to list the others.
+        with contextlib.suppress(OSError):
+            if number > 2 and os.get_inheritable(number):
+                found.append(number)
+    return found
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,14 @@ def test_start_is_done_once_and_stop_ends_it(daemon):
     processes.stop(daemon.pidfile)
     assert daemon.pid() is None
     assert processes.command_line(pid) == []
+
+
+def test_a_daemon_holds_no_lock_of_the_shell_that_started_it(tmp_path, daemon):
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        daemon.start()
+        held = {file.readlink() for file in Path(f"/proc/{daemon.pid()}/fd").iterdir()}
+        assert tmp_path / "lock" not in held
 
 
 def test_a_killed_daemon_is_started_again(daemon):
