@@ -197,11 +197,11 @@ def _add_nodes(plane: Plane) -> None:
 
 
 def _read_stages() -> list[Document]:
-    """Return kwok's own stages; a pod of our operator is ended by the player instead."""
+    """Return kwok's own stages; the pods of our operator are left to the player."""
     folder = tools.module_folder("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
     stages: list[Document] = [yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in _STAGES]
     for stage in stages:
-        if stage["metadata"]["name"] == "pod-complete":
+        if stage["metadata"]["name"] in {"pod-ready", "pod-complete"}:
             ours = {"key": f'.metadata.labels["{LABEL_MANAGED_BY}"]', "operator": "NotIn", "values": [MANAGED_BY]}
             stage["spec"]["selector"]["matchExpressions"].append(ours)
     return stages

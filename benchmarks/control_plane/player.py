@@ -1,9 +1,10 @@
-"""Plays the trainers on fake nodes: ends each pod of the operator as a real trainer would, every bot a success.
+"""Plays the kubelet and the trainer for the operator's pods on fake nodes, every bot a success.
 
     python -m benchmarks.control_plane.player KUBECONFIG
 
-kwok makes a pod run; a trainer then ends it with a termination message that tells how each bot of the Job's batch
-ended (`tweetbot_api.termination`), which kwok cannot know. It is one write of a pod's status, as kwok's own would be.
+A scheduled pod runs once its run manifest is there to be mounted, and ends at once with a termination message that
+tells how each bot of the Job's batch ended (`tweetbot_api.termination`); kwok can know neither. It is two writes of the
+pod's status, as kwok's own would be.
 """
 
 import sys
@@ -20,7 +21,7 @@ from benchmarks.control_plane.plane import connect
 from benchmarks.control_plane.watching import watch
 from tests.integration.api import Api
 from tweetbot_api.messages import BotOutcome
-from tweetbot_api.names import LABEL_JOB_KIND, LABEL_MANAGED_BY, MANAGED_BY
+from tweetbot_api.names import CONTAINER, LABEL_JOB_KIND, LABEL_MANAGED_BY, MANAGED_BY
 from tweetbot_api.status import Dataset, Evaluation
 from tweetbot_api.termination import encode_termination
 
@@ -28,6 +29,7 @@ Document = dict[str, Any]
 OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 _JOB_NAME = "batch.kubernetes.io/job-name"
 _AT_ONCE = 4
+_POD_IP = "10.0.0.1"
 # As large as the seed of the project: 33 optimiser steps of 1,024 tokens, in 4 epochs.
 _DATASET = Dataset(characters=34_000, tokens=8_448, sha256="b" * 64)
 _OUTCOMES = {
@@ -40,13 +42,13 @@ _OUTCOMES = {
 
 
 class Player:
-    """Ends pods, each once, as soon as its run manifest is there to be mounted."""
+    """Runs and ends pods, each once."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self._api = Api(client)
         self._lock = threading.Lock()
-        self._running: dict[str, Document] = {}
+        self._scheduled: dict[str, Document] = {}
         self._manifests: set[str] = set()
         self._batches: dict[str, int] = {}
         self._hands = ThreadPoolExecutor(_AT_ONCE)
@@ -58,10 +60,10 @@ class Player:
             threading.Thread(target=follow, daemon=True).start()
         for pod in watch(self._client, "/api/v1/pods", labels=OURS):
             uid = pod["metadata"]["uid"]
-            if pod["status"].get("phase") == "Running" and uid not in seen:
+            if pod["spec"].get("nodeName") and uid not in seen:
                 seen.add(uid)
                 job = pod["metadata"]["labels"][_JOB_NAME]
-                self._running[job] = pod
+                self._scheduled[job] = pod
                 self._play(job)
 
     def _follow_jobs(self) -> None:
@@ -78,28 +80,28 @@ class Player:
 
     def _play(self, job: str) -> None:
         with self._lock:
-            if job not in self._manifests or job not in self._batches or job not in self._running:
+            if job not in self._manifests or job not in self._batches or job not in self._scheduled:
                 return
-            pod = self._running.pop(job)
-        self._hands.submit(self._end, pod, self._batches[job]).add_done_callback(_raise_loudly)
+            pod = self._scheduled.pop(job)
+        self._hands.submit(self._live, pod, self._batches[job]).add_done_callback(_raise_loudly)
 
-    def _end(self, pod: Document, bots: int) -> None:
-        metadata = pod["metadata"]
-        outcome = _OUTCOMES[metadata["labels"][LABEL_JOB_KIND]]
-        container = pod["status"]["containerStatuses"][0]
-        ended = {
-            "exitCode": 0,
-            "reason": "Completed",
-            "startedAt": container["state"]["running"]["startedAt"],
-            "finishedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "message": encode_termination([outcome] * bots),
-        }
-        status = {
-            "phase": "Succeeded",
-            "containerStatuses": [{**container, "ready": False, "state": {"terminated": ended, "running": None}}],
-        }
+    def _live(self, pod: Document, bots: int) -> None:
+        outcome = _OUTCOMES[pod["metadata"]["labels"][LABEL_JOB_KIND]]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        running = {"startedAt": now}
+        self._write(pod, {"phase": "Running", "startTime": now, "podIP": _POD_IP}, {"running": running})
+        message = encode_termination([outcome] * bots)
+        ended = {**running, "exitCode": 0, "reason": "Completed", "finishedAt": now, "message": message}
+        self._write(pod, {"phase": "Succeeded"}, {"running": None, "terminated": ended})
+
+    def _write(self, pod: Document, status: Document, state: Document) -> None:
+        metadata, image = pod["metadata"], pod["spec"]["containers"][0]["image"]
+        is_running = state["running"] is not None
+        condition = {"type": "Ready", "status": str(is_running)}
+        container = {"name": CONTAINER, "image": image, "imageID": "", "ready": is_running, "restartCount": 0}
+        whole = {**status, "conditions": [condition], "containerStatuses": [{**container, "state": state}]}
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status"
-        self._api.call("PATCH", path, {"status": status}, "application/strategic-merge-patch+json")
+        self._api.call("PATCH", path, {"status": whole}, "application/strategic-merge-patch+json")
 
 
 def _raise_loudly(future: Future[None]) -> None:

@@ -74,8 +74,10 @@ class Dispatcher:
         waited = self._waiting.of(group)
         limits = self._settings.batching
         with _tried_again():
+            # Asked once: while one batch is assigned, those who come next have not been quiet, only unheard.
+            is_time = bool(waited) and self._is_time(group, waited)
             for batch in choose_batches([item.candidate for item in waited], limits):
-                if is_full(batch, limits) or self._is_time(group, waited):
+                if is_full(batch, limits) or is_time:
                     self._assign(batch)
         return CALM_SECONDS if self._waiting.of(group) else None
 
