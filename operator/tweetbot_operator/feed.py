@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tweetbot_operator.bot_batches.roster import Roster
-from tweetbot_operator.observed import Key, ObservedJob
+from tweetbot_operator.observed import Key, ObservedJob, ObservedPod
 from tweetbot_operator.store import Store, read_key
 from tweetbot_operator.waiting import Item
 from tweetbot_operator.workqueue import WorkQueue
@@ -13,7 +13,7 @@ SUMMARY_SECONDS = 1.0
 """A TweetBotBatch is looked at this long after news of its bots, for all of them together."""
 
 Event = dict[str, Any]
-_DELETED = "DELETED"
+_DELETED, _MODIFIED = "DELETED", "MODIFIED"
 
 
 class Feed:
@@ -32,6 +32,7 @@ class Feed:
         self._roster = roster
         self._batch_queue = batch_queue
         self._uptime = uptime
+        self._told: dict[str, int] = {}
 
     def see_bot(self, event: Event) -> None:
         """Take note of a TweetBot, and ask for it and for the TweetBotBatch that owns it."""
@@ -60,7 +61,8 @@ class Feed:
         job = self._store.put_job(event["object"], self._uptime())
         if event["type"] == _DELETED:
             self._store.drop_job(job.key)
-        self._ask_for_batch(job)
+        if self._is_news(event, job):
+            self._ask_for_batch(job)
 
     def see_pod(self, event: Event) -> None:
         """Take note of a pod and ask for the bots of its Job's batch."""
@@ -68,8 +70,20 @@ class Feed:
         if event["type"] == _DELETED:
             self._store.pods.drop(pod.key)
         job = self._store.jobs.get(Key(pod.key.namespace, pod.job_name))
-        if job is not None:
+        if job is not None and self._is_news(event, pod):
             self._ask_for_batch(job)
+
+    def _is_news(self, event: Event, fact: ObservedJob | ObservedPod) -> bool:
+        """Tell whether the bots have not been asked for since the object was so.
+
+        Most changes of a Job or a pod touch nothing that plans rest on, and each costs a look at every bot of a batch.
+        """
+        if event["type"] == _DELETED:
+            self._told.pop(fact.uid, None)
+            return True
+        before, now = self._told.get(fact.uid), hash(repr(fact))
+        self._told[fact.uid] = now
+        return event["type"] != _MODIFIED or before != now
 
     def _ask_for_batch(self, job: ObservedJob) -> None:
         for owner in job.owners:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
 from tweetbot_api.messages import BotOutcome, ProgressMessage
@@ -342,9 +343,15 @@ def _container_state(status: Document) -> Document:
     return {}
 
 
+@lru_cache(maxsize=16)
+def _read_outcomes(termination_message: str) -> Sequence[BotOutcome]:
+    """Return the outcomes of all bots of a batch: each of them asks for the same."""
+    return decode_termination(termination_message) or ()
+
+
 def _read_outcome(termination_message: str | None, index: int) -> BotOutcome | None:
-    outcomes = decode_termination(termination_message or "")
-    return outcomes[index] if outcomes and index < len(outcomes) else None
+    outcomes = _read_outcomes(termination_message or "")
+    return outcomes[index] if index < len(outcomes) else None
 
 
 def _read_kind(labels: Document) -> JobKind:

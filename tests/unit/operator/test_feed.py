@@ -1,0 +1,86 @@
+"""What the watches tell is passed on to the bots that it concerns, once."""
+
+from typing import Any
+
+import pytest
+
+from tweetbot_operator.bot_batches.roster import Roster
+from tweetbot_operator.feed import Feed
+from tweetbot_operator.observed import Key
+from tweetbot_operator.store import Store
+from tweetbot_operator.waiting import Item
+from tweetbot_operator.workqueue import WorkQueue
+
+BOTS = [Key("bots", "ann"), Key("bots", "ben")]
+JOB_LABEL = {"batch.kubernetes.io/job-name": "both-prepare"}
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.queue: WorkQueue[Item] = WorkQueue(lambda: 0.0)
+        self.store = Store()
+        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(lambda: 0.0), lambda: 0.0)
+        self._version = 0
+
+    def job(self, event: str | None, **status: Any) -> list[Item]:
+        owners = [{"kind": "TweetBot", "name": bot.name, "uid": f"uid-of-{bot.name}"} for bot in BOTS]
+        document = self._make("both-prepare", {"ownerReferences": owners}, status)
+        self.feed.see_job({"type": event, "object": document})
+        return self._taken()
+
+    def pod(self, event: str | None, **status: Any) -> list[Item]:
+        document = self._make("both-prepare-x", {"labels": JOB_LABEL}, status)
+        self.feed.see_pod({"type": event, "object": document})
+        return self._taken()
+
+    def _make(self, name: str, metadata: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
+        self._version += 1
+        common = {
+            "namespace": "bots",
+            "name": name,
+            "uid": f"uid-of-{name}",
+            "creationTimestamp": "2026-11-23T12:00:00Z",
+            "resourceVersion": str(self._version),
+        }
+        return {"metadata": {**common, **metadata}, "spec": {}, "status": status}
+
+    def _taken(self) -> list[Item]:
+        taken = []
+        while (item := self.queue.take()) is not None:
+            taken.append(item)
+            self.queue.done(item, None)
+        return taken
+
+
+@pytest.mark.parametrize("event", ["ADDED", None], ids=["new", "listed"])
+def test_a_job_that_appears_concerns_all_bots_of_its_batch(event: str | None) -> None:
+    watched = Watched()
+    assert watched.job(event) == BOTS
+    assert watched.job(event) == BOTS, "a list that is read again may tell what a broken watch has missed"
+
+
+def test_a_change_that_no_plan_rests_on_concerns_nobody() -> None:
+    watched = Watched()
+    watched.job("ADDED")
+    assert watched.job("MODIFIED", ready=1, terminating=0) == []
+    assert watched.job("MODIFIED", conditions=[{"type": "Complete", "status": "True"}]) == BOTS
+    watched.pod("ADDED", phase="Pending")
+    assert watched.pod("MODIFIED", phase="Pending", podIP="10.0.0.1") == []
+    assert watched.pod("MODIFIED", phase="Running") == BOTS
+    assert watched.pod("DELETED", phase="Running") == BOTS
+
+
+def test_bots_are_asked_for_though_the_operator_itself_knew_the_change_first() -> None:
+    watched = Watched()
+    watched.job("ADDED")
+    done = [{"type": "Complete", "status": "True"}]
+    document = watched._make("both-prepare", {}, {"conditions": done})
+    watched.store.put_job(document, 0.0)
+    assert watched.job("MODIFIED", conditions=done) == BOTS
+
+
+def test_a_pod_that_is_known_before_its_job_is_told_of_when_that_is_known() -> None:
+    watched = Watched()
+    assert watched.pod("ADDED", phase="Pending") == []
+    watched.job("ADDED")
+    assert watched.pod("MODIFIED", phase="Pending") == BOTS
