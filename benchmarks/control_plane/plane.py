@@ -181,6 +181,8 @@ def start_plane(folder: Path, setting: Setting) -> Iterator[Plane]:
         finally:
             for pidfile in (folder / "run").glob("*.json"):
                 processes.stop(pidfile)
+            # It would wait for the watches that follow the measurement, and nothing of it is kept.
+            processes.stop(control_plane.directory / "run" / "kube-apiserver.json", grace_seconds=0)
 
 
 def _add_nodes(plane: Plane) -> None:

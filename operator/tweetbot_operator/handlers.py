@@ -1,6 +1,6 @@
 """kopf adapters: an event goes to the feed. kopf's part is watching; it writes nothing to anybody's object."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import kopf
@@ -59,7 +59,22 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.label_selectors["batch", "v1", "jobs"] = _SELECTOR
     settings.watching.label_selectors["", "v1", "pods"] = _SELECTOR
     settings.queueing.idle_timeout = _IDLE_SECONDS
+    settings.persistence.diffbase_storage = _NoMemory()
     return settings
+
+
+class _NoMemory(kopf.DiffBaseStorage):
+    """What kopf remembers of objects to tell their changes: nobody asks, and it would copy each one at every event."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Return an object without content."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """Return nothing."""
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Keep nothing."""
 
 
 def count_watches(task_names: Iterator[str]) -> int:
