@@ -104,8 +104,10 @@ def follow_job(situation: Situation, run: Run) -> Plan:
         working = status.working(bot, phase, verdict, now, **{**changes, "run": run})
         wanted = status.note_quota(bot, working, quota, now)
     left = seconds_left(bot.spec, run, observed.pods, now)
+    # A bot's own Job is recorded once its manifest is made; the pod of a shared one may lack it as long as it waits.
+    may_lack_manifest = (is_new or shares) and (pod is None or pod.phase == "Pending")
     # A manifest that somebody deleted shows as a volume that cannot be mounted.
-    needs_manifest = (is_new and (pod is None or pod.phase == "Pending")) or verdict.reason == Reason.POD_NOT_STARTED
+    needs_manifest = may_lack_manifest or verdict.reason == Reason.POD_NOT_STARTED
     return Plan(
         apply=_build_furniture(situation, run, job) if needs_manifest and not shares else (),
         needs_shared_job=needs_manifest and shares,

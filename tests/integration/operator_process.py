@@ -32,6 +32,11 @@ class OperatorProcess:
 
     def start(self, *, acts: bool = True) -> None:
         """Start it and wait until it acts and watches, or stands by."""
+        self.launch()
+        wait_for(self.acts if acts else self._is_healthy)
+
+    def launch(self) -> None:
+        """Start it."""
         path = os.pathsep.join(str(ROOT / part) for part in ("api", "operator"))
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "KUBECONFIG": str(self._kubeconfig)}
         with self._log_path.open("ab") as log:
@@ -41,7 +46,10 @@ class OperatorProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(self.acts if acts else self._is_healthy)
+
+    def is_alive(self) -> bool:
+        """Tell whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> int:
         """End it politely; return its exit status."""
