@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from tweetbot_api.model import ApiModel, Time
-from tweetbot_api.spec import Handle, KubernetesName, LabelValue, Recipe, cel_rules
+from tweetbot_api.names import HANDLES_KEY
+from tweetbot_api.spec import ColumnName, Handle, KubernetesName, LabelValue, Recipe, cel_rules
 from tweetbot_api.status import Condition
 from tweetbot_api.types import ObjectMeta
 
@@ -18,11 +19,7 @@ MOST_FAILURES = 20
 MOST_REASONS = 10
 
 ONE_LIST = "give either handles or handlesFrom"
-ONE_SOURCE_OF_HANDLES = "give handlesFrom.configMap"
-LIST_MAY_NOT_MOVE = (
-    "handlesFrom cannot change, for bots of the former list would be left without their batch; add handles to the list "
-    "it names, or make another TweetBotBatch"
-)
+ONE_SOURCE_OF_HANDLES = "give either handlesFrom.configMap or handlesFrom.csv"
 TEMPLATE_MAY_NOT_CHANGE = (
     "the template cannot change, for every bot would be trained again; make another TweetBotBatch, or edit single bots"
 )
@@ -42,8 +39,20 @@ class ConfigMapKey(ApiModel):
 
     name: KubernetesName
     """Name of the ConfigMap."""
-    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = "handles"
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = HANDLES_KEY
     """Its key. The text has one handle in each line; empty lines, and what follows a `#`, are left out."""
+
+
+class CsvFile(ApiModel):
+    """A table with a column of handles, read by a Job in the batch's namespace."""
+
+    uri: Annotated[str, StringConstraints(pattern=r"^s3://[^\s/]+/[^\s]+$", max_length=1024)]
+    """Address of the file, `s3://bucket/key`, read with the credentials of `spec.template.spec.output.s3` or the
+    platform's. Columns are parted by comma, tab, semicolon or bar; gzip is unpacked."""
+    column: ColumnName = "handle"
+    """Name of the column, in the table's first line."""
+    revision: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """Change it to any new text to have the file read again."""
 
 
 class HandlesFrom(ApiModel):
@@ -53,11 +62,14 @@ class HandlesFrom(ApiModel):
     """A ConfigMap, for example from `kubectl create configmap team --from-file=handles=team.txt`. Handles that are
     added to it later get their bots too."""
 
-    model_config = cel_rules(("has(self.configMap)", ONE_SOURCE_OF_HANDLES))
+    csv: CsvFile | None = None
+    """A CSV file in S3."""
+
+    model_config = cel_rules(("has(self.configMap) != has(self.csv)", ONE_SOURCE_OF_HANDLES))
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:
-        if self.config_map is None:
+        if (self.config_map is None) == (self.csv is None):
             raise ValueError(ONE_SOURCE_OF_HANDLES)
         return self
 
@@ -112,11 +124,6 @@ class TweetBotBatchSpec(ApiModel):
     model_config = cel_rules(
         ("has(self.handles) != has(self.handlesFrom)", ONE_LIST),
         ("self.template == oldSelf.template", TEMPLATE_MAY_NOT_CHANGE),
-        ("has(self.handlesFrom) == has(oldSelf.handlesFrom)", LIST_MAY_NOT_MOVE),
-        (
-            "!has(self.handlesFrom) || !has(oldSelf.handlesFrom) || self.handlesFrom == oldSelf.handlesFrom",
-            LIST_MAY_NOT_MOVE,
-        ),
     )
 
     @model_validator(mode="after")

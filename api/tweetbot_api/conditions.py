@@ -57,6 +57,7 @@ class Reason(StrEnum):
     BOTS_SUCCEEDED = "BotsSucceeded"
     BOTS_FAILED = "BotsFailed"
     BATCH_PAUSED = "BatchPaused"
+    READING_HANDLES = "ReadingHandles"
     HANDLES_NOT_FOUND = "HandlesNotFound"
     HANDLES_INVALID = "HandlesInvalid"
     BOT_NAME_TAKEN = "BotNameTaken"
@@ -210,6 +211,10 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     ),
     Reason.BATCH_PAUSED: Explanation(
         "`spec.paused` is true: no further bot is made, those at work go on.", "Set `spec.paused` to false."
+    ),
+    Reason.READING_HANDLES: Explanation(
+        "A Job reads the TweetBotBatch's handles from the file in S3.",
+        "Nothing to do. If it does not start, `kubectl describe job` on the Job that the message names tells why.",
     ),
     Reason.HANDLES_NOT_FOUND: Explanation(
         "The ConfigMap with the handles, or its key, is missing in the namespace of the TweetBotBatch.",

@@ -3,11 +3,14 @@
 Both are POSTed as JSON. `termination` holds the results once more, in the pod's termination message.
 """
 
-from pydantic import Field
+from typing import Annotated, Final
 
+from pydantic import Field, StringConstraints
+
+from tweetbot_api.bot_batch import MOST_HANDLES
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
-from tweetbot_api.runconfig import BotIdentity
+from tweetbot_api.runconfig import BatchIdentity, BotIdentity
 from tweetbot_api.status import (
     Dataset,
     Evaluation,
@@ -18,6 +21,9 @@ from tweetbot_api.status import (
     Stage,
     WandbRuns,
 )
+
+LONGEST_CELL: Final = 130
+"""Characters of one cell that are handed over; no handle is as long."""
 
 
 class ProgressMessage(ApiModel):
@@ -72,6 +78,17 @@ class BotOutcome(ApiModel):
     """What was deleted (purge)."""
     failure: Failure | None = None
     """Why it failed; None for a success."""
+
+
+class HandlesMessage(ApiModel):
+    """The handles that a Job has read for a TweetBotBatch. Sent again until the operator says that they are stored."""
+
+    batch: BatchIdentity
+    """Whom it is about."""
+    job_name: str
+    """The Job that has read them."""
+    handles: list[Annotated[str, StringConstraints(max_length=LONGEST_CELL)]] = Field(max_length=MOST_HANDLES)
+    """The column's cells as they stand in the file, empty ones left out, in their order."""
 
 
 class ResultMessage(ApiModel):

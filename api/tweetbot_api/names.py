@@ -25,6 +25,10 @@ deletes all that a bot's runs have stored when the bot is deleted."""
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "tweetbot-operator"
 LABEL_JOB_KIND: Final = f"{GROUP}/job-kind"
+LIST_JOB: Final = "list"
+"""The value of that label on a Job that reads the handles of a TweetBotBatch."""
+HANDLES_KEY: Final = "handles"
+"""The key of a ConfigMap below which handles stand, one in each line."""
 LABEL_RUN_PREFIX: Final = f"run.{GROUP}/"
 """On a Job, its pods and its ConfigMap, followed by a run id: a label for each run worked on, its attempt as value."""
 LABEL_USER: Final = f"{GROUP}/user"
@@ -81,6 +85,7 @@ MASTER_PORT: Final = 29400
 # The operator's server
 PROGRESS_PATH: Final = "/v1/progress"
 RESULT_PATH: Final = "/v1/result"
+HANDLES_PATH: Final = "/v1/handles"
 
 # Files of one run, relative to its prefix in S3
 DATASET_POSTS: Final = "dataset/posts.jsonl"
@@ -167,6 +172,16 @@ def batch_bot_name(batch: str, handle: str) -> str:
         return f"{batch}-{handle}"
     readable = "-".join(re.findall(r"[a-z0-9]+", handle))[:_HANDLE_IN_NAME].rstrip("-")
     return "-".join(part for part in (batch, readable, digest(batch, handle)) if part)
+
+
+def list_job_name(batch: str, list_id: str) -> str:
+    """Return the name of the Job that reads a TweetBotBatch's handles from a file, and of its ConfigMap."""
+    return f"{batch[:_NAME_IN_JOB].rstrip('-.').replace('.', '-')}-{list_id}-list"
+
+
+def handles_config_map(job: str) -> str:
+    """Return the name of the ConfigMap that holds the handles which that Job has read."""
+    return f"{job}-handles"
 
 
 def attempt_log(kind: JobKind, attempt: int) -> str:

@@ -113,6 +113,36 @@ class RunConfig(ApiModel):
     """Where the model is pushed to after it is stored."""
 
 
+class BatchIdentity(ApiModel):
+    """Which TweetBotBatch."""
+
+    namespace: str
+    """Namespace of the TweetBotBatch."""
+    name: str
+    """Name of the TweetBotBatch."""
+    uid: str
+    """Its uid: a batch deleted and made again is another."""
+
+
+class ListManifest(ApiModel):
+    """What a Job needs to know that reads the handles of a TweetBotBatch from a file and hands them over."""
+
+    schema_version: Literal[1] = 1
+    """Changes when an older trainer could not read it."""
+    job_name: str
+    """Name of the Job, for logs."""
+    operator_url: str
+    """Base address of the operator's server, `https://host:port`."""
+    batch: BatchIdentity
+    """Whom this is for."""
+    uri: str
+    """Address of the file."""
+    column: str
+    """The column of handles."""
+    store: S3Location
+    """How S3 is reached."""
+
+
 class RunManifest(ApiModel):
     """Everything that one Job needs to know."""
 

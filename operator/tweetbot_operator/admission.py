@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from tweetbot_api import names
 from tweetbot_api.messages import ProgressMessage, ResultMessage
+from tweetbot_api.runconfig import BatchIdentity, BotIdentity
 from tweetbot_api.status import Run, TweetBotStatus
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.observed import Key, ObservedJob, ObservedPod
@@ -35,12 +36,7 @@ class Admission:
     async def check(self, identity: PodIdentity, message: Message) -> bool:
         """Raise DeniedError unless the pod may say this; return False if it was said and stored before."""
         bot_name = message.bot
-        if identity.namespace != bot_name.namespace:
-            raise DeniedError(403, "Forbidden", "the pod and the TweetBot are in different namespaces")
-        pod = await self._find_pod(identity)
-        job = await self._find_job(Key(identity.namespace, pod.job_name))
-        if pod.job_uid != job.uid or not is_owned(job, bot_name.uid):
-            raise DeniedError(403, "Forbidden", f"the pod does not work for the TweetBot {bot_name.name}")
+        job = await self.find_job(identity, bot_name)
         run = await self._find_run(Key(bot_name.namespace, bot_name.name), bot_name.uid)
         if isinstance(message, ResultMessage) and is_stored(run, message):
             return False
@@ -49,6 +45,16 @@ class Admission:
                 409, "Conflict", f"attempt {bot_name.attempt} of run {bot_name.run_id} is not the current one"
             )
         return True
+
+    async def find_job(self, identity: PodIdentity, owner: BotIdentity | BatchIdentity) -> ObservedJob:
+        """Return the Job of a pod; raise DeniedError unless it works for this bot or batch."""
+        if identity.namespace != owner.namespace:
+            raise DeniedError(403, "Forbidden", f"the pod and {owner.name} are in different namespaces")
+        pod = await self._find_pod(identity)
+        job = await self._find_job(Key(identity.namespace, pod.job_name))
+        if pod.job_uid != job.uid or not is_owned(job, owner.uid):
+            raise DeniedError(403, "Forbidden", f"the pod does not work for {owner.name}")
+        return job
 
     async def _find_pod(self, identity: PodIdentity) -> ObservedPod:
         key = Key(identity.namespace, identity.name)

@@ -87,4 +87,6 @@ class Feed:
 
     def _ask_for_batch(self, job: ObservedJob) -> None:
         for owner in job.owners:
-            self._queue.add(Key(job.key.namespace, owner.name))
+            key = Key(job.key.namespace, owner.name)
+            queue = self._batch_queue if self._roster.is_batch(key, owner.uid) else self._queue
+            queue.add(key)

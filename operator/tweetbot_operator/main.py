@@ -17,6 +17,7 @@ import kopf
 from aiohttp import web
 
 from tweetbot_api import names
+from tweetbot_api.messages import HandlesMessage
 from tweetbot_operator.admission import Admission
 from tweetbot_operator.bot_batches.observer import BatchObserver
 from tweetbot_operator.bot_batches.reconciler import BatchReconciler
@@ -150,15 +151,28 @@ async def _act(
     batch_reconciler = BatchReconciler(
         cluster=cluster,
         roster=roster,
-        observer=BatchObserver(cluster=cluster, roster=roster, clock=_now, uptime=time.monotonic),
+        observer=BatchObserver(
+            cluster=cluster,
+            store=store,
+            roster=roster,
+            operator_ca=lambda: certificate.authority,
+            clock=_now,
+            uptime=time.monotonic,
+        ),
         settings=settings,
         clock=_now,
     )
+
+    def keep_handles(message: HandlesMessage) -> None:
+        batch_reconciler.keep_handles(message)
+        _call_soon(loop, batch_queue.add, Key(message.batch.namespace, message.batch.name))
+
     progress = ProgressServer(
         reviewer=TokenReviewer(cluster, time.monotonic),
         admission=Admission(cluster, store, time.monotonic),
         inbox=inbox,
         ask_for=queue.add,
+        keep_handles=keep_handles,
         metrics=metrics,
         clock=_now,
     )

@@ -13,8 +13,8 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import ValidationError
 
-from tweetbot_api.messages import ProgressMessage, ResultMessage
-from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH
+from tweetbot_api.messages import HandlesMessage, ProgressMessage, ResultMessage
+from tweetbot_api.names import HANDLES_PATH, PROGRESS_PATH, RESULT_PATH
 from tweetbot_operator.admission import Admission, DeniedError
 from tweetbot_operator.cluster import ClusterError
 from tweetbot_operator.inbox import Attempt, Inbox
@@ -25,10 +25,12 @@ from tweetbot_operator.tokens import PodIdentity, TokenReviewer
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT = 64 * 1024
+LIST_LIMIT = 2 * 1024 * 1024
+"""Bytes of a message with the handles of a TweetBotBatch."""
 STORE_SECONDS = 4
 """How long a result waits to be stored; less than the trainer waits for an answer."""
 
-_Message = TypeVar("_Message", ProgressMessage, ResultMessage)
+_Message = TypeVar("_Message", ProgressMessage, ResultMessage, HandlesMessage)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -42,6 +44,7 @@ class ProgressServer:
         admission: Admission,
         inbox: Inbox,
         ask_for: Callable[[Key], None],
+        keep_handles: Callable[[HandlesMessage], None],
         metrics: Metrics,
         clock: Callable[[], datetime],
         store_seconds: float = STORE_SECONDS,
@@ -50,15 +53,17 @@ class ProgressServer:
         self._admission = admission
         self._inbox = inbox
         self._ask_for = ask_for
+        self._keep_handles = keep_handles
         self._metrics = metrics
         self._clock = clock
         self._store_seconds = store_seconds
 
     def build_application(self) -> web.Application:
-        """Return the application with its two addresses."""
+        """Return the application with its addresses."""
         application = web.Application(client_max_size=BODY_LIMIT, middlewares=[self._answer_in_json])
         application.router.add_post(PROGRESS_PATH, self._take_progress)
         application.router.add_post(RESULT_PATH, self._take_result)
+        application.router.add_post(HANDLES_PATH, self._take_handles)
         return application
 
     async def _take_progress(self, request: web.Request) -> web.Response:
@@ -88,6 +93,15 @@ class ProgressServer:
             raise DeniedError(503, "ServiceUnavailable", "the result is not stored yet; send it again") from None
         return web.json_response({})
 
+    async def _take_handles(self, request: web.Request) -> web.Response:
+        identity = await self._authenticate(request)
+        message = await _read(request.clone(client_max_size=LIST_LIMIT), HandlesMessage)
+        job = await self._admission.find_job(identity, message.batch)
+        if job.key.name != message.job_name:
+            raise DeniedError(403, "Forbidden", f"the pod is not one of the Job {message.job_name}")
+        await asyncio.to_thread(self._keep_handles, message)
+        return web.json_response({})
+
     async def _authenticate(self, request: web.Request) -> PodIdentity:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         identity = await self._reviewer.identify(token) if scheme == "Bearer" and token else None
@@ -107,7 +121,7 @@ class ProgressServer:
             response = _refuse(503, "ServiceUnavailable", "the cluster cannot be asked; send it again")
         except web.HTTPException as error:
             response = _refuse(error.status, error.reason.replace(" ", ""), error.reason)
-        path = request.path if request.path in {PROGRESS_PATH, RESULT_PATH} else "other"
+        path = request.path if request.path in {PROGRESS_PATH, RESULT_PATH, HANDLES_PATH} else "other"
         self._metrics.posts.labels(path, response.status).inc()
         return response
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
@@ -13,7 +14,9 @@ from kubernetes.config import new_client_from_config
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, ApiError, Document, bots_path, wait_for
+from tests.integration.operator_process import OperatorProcess
 from tests.unit.operator.factories import make_failure, make_outcome
+from tweetbot_api.names import HANDLES_PATH
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
 TEMPLATE = {"spec": {"source": {"archive": {"uri": "s3://tweets/{handle}.zip"}}}}
@@ -97,6 +100,38 @@ def test_a_batch_reads_its_handles_from_a_config_map(api: Api, namespace: str) -
     wait_for(lambda: set(bots(api, namespace)) == {"team-ann", "team-ben"}, 70)
 
 
+def test_a_job_hands_the_handles_of_a_file_over_with_its_own_token(
+    api: Api, namespace: str, operator: OperatorProcess
+) -> None:
+    batch = create_batch(api, namespace, handlesFrom={"csv": {"uri": "s3://lists/team.csv"}})
+    wait_for(lambda: api.list(namespace, "pods"))
+    (job,), (pod,) = api.list(namespace, "jobs"), api.list(namespace, "pods")
+    assert job["metadata"]["labels"]["tweetbot.dev/job-kind"] == "list"
+    identity = {"namespace": namespace, "name": "team", "uid": batch["metadata"]["uid"]}
+    message = {"batch": identity, "jobName": job["metadata"]["name"], "handles": ["@Ann", "ben"]}
+
+    assert operator.post(HANDLES_PATH, message, api.request_token(pod, "kubernetes")) == 401
+    assert operator.post(HANDLES_PATH, message, api.request_token(pod)) == 200
+
+    wait_for(lambda: set(bots(api, namespace)) == {"team-ann", "team-ben"})
+    api.call("DELETE", f"{batches_path(namespace)}/team", {"propagationPolicy": "Foreground"})
+    wait_for(lambda: not any(api.list(namespace, kind) for kind in ("jobs", "pods", "configmaps")))
+
+
+def test_a_killed_operator_makes_each_bot_once(
+    api: Api, namespace: str, operator: OperatorProcess, control_plane: ControlPlane
+) -> None:
+    create_batch(api, namespace, handles=[f"user{number}" for number in range(120)], parallelism=120)
+    wait_for(lambda: len(bots(api, namespace)) > 20)
+
+    operator.kill()
+    operator.start()
+
+    wait_for(lambda: len(bots(api, namespace)) == 120)
+    time.sleep(2)
+    assert len(created(control_plane, namespace, "tweetbots")) == 120
+
+
 @pytest.mark.parametrize("policy", ["Foreground", "Background"])
 def test_bots_go_with_their_batch(api: Api, namespace: str, policy: str) -> None:
     create_batch(api, namespace, handles=["ann", "ben"])
@@ -114,9 +149,6 @@ def test_a_template_cannot_change_but_the_rest_can(api: Api, namespace: str) -> 
 
     with pytest.raises(ApiError, match="the template cannot change"):
         edit_batch(api, namespace, template={"spec": {"training": {"epochs": 2}}})
-    with pytest.raises(ApiError, match="handlesFrom cannot change"):
-        edit_batch(api, namespace, handles=None, handlesFrom={"configMap": {"name": "team"}})
-
     edit_batch(api, namespace, handles=["ann", "ben"], parallelism=7, paused=False, retryFailed="1")
 
 
@@ -125,6 +157,10 @@ REFUSED = {
     "two lists": (
         {"handles": ["ann"], "handlesFrom": {"configMap": {"name": "team"}}},
         "give either handles or handlesFrom",
+    ),
+    "two places for the list": (
+        {"handlesFrom": {"configMap": {"name": "team"}, "csv": {"uri": "s3://lists/team.csv"}}},
+        "give either handlesFrom.configMap or handlesFrom.csv",
     ),
     "one archive for all": (
         {"handles": ["ann"], "template": {"spec": {"source": {"archive": {"uri": "s3://tweets/ann.zip"}}}}},

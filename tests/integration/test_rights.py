@@ -20,6 +20,9 @@ EDITOR = "editor"
 EDIT = Rule(
     api_groups=("tweetbot.dev",), resources=("tweetbots",), verbs=("create", "patch", "get"), why="to edit bots"
 )
+EDIT_BATCHES = Rule(
+    api_groups=("tweetbot.dev",), resources=("tweetbotbatches",), verbs=("create",), why="to make batches of bots"
+)
 EVERYBODY = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
 """What every account may do: ask what it may do."""
 
@@ -112,3 +115,32 @@ def test_a_user_may_name_only_secrets_that_they_may_read(
     named = {**may_read.to_wire(), "resourceNames": ["theirs"]}
     api.call("PATCH", role, {"rules": [EDIT.to_wire(), named]}, "application/merge-patch+json")
     wait_for(lambda: not refusal(paths[0]))
+
+
+@pytest.mark.usefixtures("secret_policy")
+def test_a_batch_is_checked_where_its_user_makes_it(
+    control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path
+) -> None:
+    user = f"batches-{namespace}"
+    api.allow(user, [EDIT_BATCHES], namespace)
+    editor = log_in(control_plane, user, tmp_path)
+    path = f"/apis/tweetbot.dev/v1alpha1/namespaces/{namespace}/tweetbotbatches?dryRun=All"
+
+    def refusal(**spec: object) -> str:
+        template = {"spec": {"source": {"archive": {"uri": "s3://a/{handle}"}}}}
+        body = {"handles": ["ann"], "template": template, **spec}
+        kind = {"apiVersion": "tweetbot.dev/v1alpha1", "kind": "TweetBotBatch", "metadata": {"name": "team"}}
+        try:
+            editor.call("POST", path, {**kind, "spec": body})
+        except ApiError as error:
+            return str(error)
+        return ""
+
+    output = {"s3": {"credentialsSecret": {"name": "theirs"}}}
+    template = {"spec": {"source": {"archive": {"uri": "s3://a/{handle}"}}, "output": output}}
+    wait_for(lambda: "may not read" in refusal(template=template))
+    field = "spec.template.spec.output.s3.credentialsSecret.name"
+    assert f"{field}: you may not read the Secret theirs" in refusal(template=template)
+    list_of_others = {"handles": None, "handlesFrom": {"configMap": {"name": "theirs"}}}
+    assert "spec.handlesFrom.configMap.name: you may not read the ConfigMap theirs" in refusal(**list_of_others)
+    assert refusal() == ""

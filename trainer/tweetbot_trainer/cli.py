@@ -142,6 +142,17 @@ def job_purge(manifest: ManifestOption = _MANIFEST) -> None:
     _run_job("purge", manifest)
 
 
+@job_app.command("list")
+def job_list(manifest: ManifestOption = _MANIFEST) -> None:
+    """Read the handles of a TweetBotBatch from a file and hand them to the operator."""
+    from tweetbot_trainer.handle_list import load_list_manifest, run_list_job
+    from tweetbot_trainer.job import JobPaths
+    from tweetbot_trainer.job_log import log_to_stdout
+
+    log_to_stdout()
+    raise typer.Exit(run_list_job(load_list_manifest(manifest), JobPaths(manifest=manifest)))
+
+
 def _run_job(kind: JobKind, manifest: Path) -> None:
     from tweetbot_trainer.follower import follow
     from tweetbot_trainer.job import Job, JobPaths, load_manifest, load_together

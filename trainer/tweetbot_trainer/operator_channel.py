@@ -16,7 +16,7 @@ from typing import Final
 
 import urllib3
 
-from tweetbot_api.messages import ProgressMessage, ResultMessage
+from tweetbot_api.messages import HandlesMessage, ProgressMessage, ResultMessage
 from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH, JobKind
 from tweetbot_api.runconfig import BotIdentity
 from tweetbot_api.status import Progress, Stage
@@ -47,7 +47,7 @@ class OperatorChannel:
             maxsize=_CONNECTIONS_KEPT,
         )
 
-    def post(self, path: str, message: ProgressMessage | ResultMessage) -> int | None:
+    def post(self, path: str, message: ProgressMessage | ResultMessage | HandlesMessage) -> int | None:
         """Send one message; return the HTTP status, or None if there was no answer."""
         try:
             # The kubelet renews the token while the pod runs, so it is read anew each time.
@@ -150,18 +150,21 @@ class ResultSender:
         self._clock = clock
         self._sleep = sleep
 
-    def send(self, message: ResultMessage, deadline: Callable[[], float]) -> bool:
+    def send(
+        self, message: ResultMessage | HandlesMessage, deadline: Callable[[], float], path: str = RESULT_PATH
+    ) -> bool:
         """Tell whether the operator acknowledged the result before the deadline, which may change meanwhile."""
         pause = _FIRST_PAUSE_SECONDS
+        name = (message.bot if isinstance(message, ResultMessage) else message.batch).name
         while True:
-            status = self._channel.post(RESULT_PATH, message)
+            status = self._channel.post(path, message)
             if status in _STORED:
                 return True
             if status in _STALE:
-                logger.info("result is stale bot=%s status=%s", message.bot.name, status)
+                logger.info("result is stale name=%s status=%s", name, status)
                 return False
             if self._clock() + pause > deadline():
-                logger.warning("result not acknowledged bot=%s status=%s", message.bot.name, status)
+                logger.warning("result not acknowledged name=%s status=%s", name, status)
                 return False
             self._sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

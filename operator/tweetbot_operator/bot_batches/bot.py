@@ -23,19 +23,22 @@ def build_bot(batch: TweetBotBatch, entry: Entry) -> Manifest:
             "namespace": metadata.namespace,
             "labels": template.metadata.labels | {names.LABEL_BOT_BATCH: metadata.name},
             "annotations": template.metadata.annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": names.BATCH_KIND,
-                    "name": metadata.name,
-                    "uid": metadata.uid,
-                    "controller": True,
-                    # `kubectl delete --cascade=foreground` waits until the bot is gone, with what it has stored.
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [build_owner(metadata.name, metadata.uid)],
         },
         "spec": {"handles": [entry.handle], **spec, **token},
+    }
+
+
+def build_owner(name: str, uid: str) -> dict[str, Any]:
+    """Return the reference by which what a TweetBotBatch has made goes with it."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.BATCH_KIND,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        # `kubectl delete --cascade=foreground` waits until the bot is gone, with what it has stored.
+        "blockOwnerDeletion": True,
     }
 
 

@@ -33,9 +33,12 @@ class HandleList:
         return digest(*(entry.handle for entry in self.entries[:count]), length=16)
 
 
-def read_text(text: str, batch: str, source: Source) -> HandleList:
-    """Read a text with one handle in each line; empty lines, and what follows a `#`, are left out."""
-    lines = ((f"line {number}", line.split("#")[0].strip()) for number, line in enumerate(text.splitlines(), 1))
+def read_text(text: str, batch: str, source: Source, unit: str = "line") -> HandleList:
+    """Read a text with one handle in each line; empty lines, and what follows a `#`, are left out.
+
+    `unit` is what a line is called where something is wrong with it.
+    """
+    lines = ((f"{unit} {number}", line.split("#")[0].strip()) for number, line in enumerate(text.splitlines(), 1))
     return _collect(((place, line) for place, line in lines if line), batch, source)
 
 

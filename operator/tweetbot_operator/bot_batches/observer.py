@@ -9,19 +9,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tweetbot_api import names
-from tweetbot_api.bot_batch import ConfigMapKey, TweetBotBatch
+from tweetbot_api.bot_batch import ConfigMapKey, CsvFile, TweetBotBatch
 from tweetbot_api.conditions import Reason
 from tweetbot_operator.bot_batches.handles import HandleList, read_items, read_text
-from tweetbot_operator.bot_batches.plan import LIST_SECONDS, ObservedBatch, Refusal
+from tweetbot_operator.bot_batches.list_job import list_job_key
+from tweetbot_operator.bot_batches.plan import LIST_SECONDS, ObservedBatch, Reading, Refusal
 from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster, GoneError
-from tweetbot_operator.observed import Key
+from tweetbot_operator.observed import Key, ObservedJob
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.store import read_key
+from tweetbot_operator.store import Store, read_key
 
 _ROLL_SECONDS = 600
 """How often the bots of a batch are listed: an event of a watch can be lost."""
 REFUSAL_PAUSE = timedelta(seconds=30)
+
+
+class _NoKey:
+    """The ConfigMap is there, the key is not."""
 
 
 @dataclass
@@ -33,8 +38,7 @@ class _Notes:
     list_read_at: float | None = None
     list_read_for: int | None = None
     """The spec's generation that the list was last read for."""
-    list_version: object = None
-    listing: HandleList | Verdict = field(default_factory=HandleList)
+    listing: HandleList | Reading | Verdict = field(default_factory=HandleList)
     taken: set[str] = field(default_factory=set)
     refusal: Refusal | None = None
     last_written: datetime | None = None
@@ -44,10 +48,19 @@ class BatchObserver:
     """Joins what the watches, the cluster and the last look say about a batch."""
 
     def __init__(
-        self, *, cluster: Cluster, roster: Roster, clock: Callable[[], datetime], uptime: Callable[[], float]
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        roster: Roster,
+        operator_ca: Callable[[], str],
+        clock: Callable[[], datetime],
+        uptime: Callable[[], float],
     ) -> None:
         self._cluster = cluster
+        self._store = store
         self._roster = roster
+        self._operator_ca = operator_ca
         self._clock = clock
         self._uptime = uptime
         self._notes: dict[Key, _Notes] = {}
@@ -62,6 +75,7 @@ class BatchObserver:
         self._read_list(batch, notes)
         return ObservedBatch(
             listing=notes.listing,
+            operator_ca=self._operator_ca(),
             members=self._roster.members(key, batch.metadata.uid),
             taken=frozenset(notes.taken),
             refusal=notes.refusal,
@@ -102,33 +116,55 @@ class BatchObserver:
             self._roster.drop_member(gone)
 
     def _read_list(self, batch: TweetBotBatch, notes: _Notes) -> None:
-        source, generation = batch.spec.template.spec.source, batch.metadata.generation
-        config_map = batch.spec.handles_from.config_map if batch.spec.handles_from else None
-        if config_map is None:
-            if notes.list_version != generation:
-                notes.listing = read_items(batch.spec.handles or [], batch.metadata.name, source)
-                notes.list_version = generation
-            return
-        if notes.list_read_for == generation and not self._is_due(notes.list_read_at, LIST_SECONDS):
+        """Bring the list up to date; what is known already is asked for each minute."""
+        handles_from, generation = batch.spec.handles_from, batch.metadata.generation
+        is_known = notes.list_read_for == generation and not isinstance(notes.listing, Reading)
+        if is_known and (handles_from is None or not self._is_due(notes.list_read_at, LIST_SECONDS)):
             return
         notes.list_read_at, notes.list_read_for = self._uptime(), generation
-        text = self._fetch(batch, config_map)
-        if isinstance(text, Verdict):
-            notes.listing, notes.list_version = text, None
-        elif text != notes.list_version:
-            notes.listing, notes.list_version = read_text(text, batch.metadata.name, source), text
+        name, source = batch.metadata.name, batch.spec.template.spec.source
+        if handles_from is None:
+            notes.listing = read_items(batch.spec.handles or [], name, source)
+        elif handles_from.config_map:
+            text = self._read_config_map(batch, handles_from.config_map)
+            notes.listing = text if isinstance(text, Verdict) else read_text(text, name, source)
+        elif handles_from.csv:
+            notes.listing = self._read_csv(batch, handles_from.csv)
 
-    def _fetch(self, batch: TweetBotBatch, config_map: ConfigMapKey) -> str | Verdict:
+    def _read_csv(self, batch: TweetBotBatch, csv: CsvFile) -> HandleList | Reading:
+        """Return what a Job has handed over. The Job is looked at first: once it has ended, so much is there."""
+        key = list_job_key(batch, csv)
+        job = self._find_job(key)
+        text = self._find_text(Key(key.namespace, names.handles_config_map(key.name)), names.HANDLES_KEY)
+        if isinstance(text, str):
+            return read_text(text, batch.metadata.name, batch.spec.template.spec.source, "handle")
+        return Reading(job=job, pods=tuple(sorted(self._store.pods.of(key), key=lambda pod: pod.created, reverse=True)))
+
+    def _find_job(self, key: Key) -> ObservedJob | None:
         try:
-            document = self._cluster.get("ConfigMap", Key(batch.metadata.namespace, config_map.name))
+            return self._store.put_job(self._cluster.get("Job", key), self._uptime())
         except GoneError:
-            message = f"there is no ConfigMap {config_map.name} in namespace {batch.metadata.namespace}; create it"
-            return Verdict(Reason.HANDLES_NOT_FOUND, message)
-        text: str | None = (document.get("data") or {}).get(config_map.key)
+            return None
+
+    def _read_config_map(self, batch: TweetBotBatch, config_map: ConfigMapKey) -> str | Verdict:
+        key = Key(batch.metadata.namespace, config_map.name)
+        text = self._find_text(key, config_map.key)
+        if isinstance(text, str):
+            return text
         if text is None:
-            message = f"the ConfigMap {config_map.name} has no key {config_map.key}; add it, or correct the batch"
-            return Verdict(Reason.HANDLES_NOT_FOUND, message)
-        return text
+            message = f"there is no ConfigMap {key.name} in namespace {key.namespace}; create it"
+        else:
+            message = f"the ConfigMap {key.name} has no key {config_map.key}; add it, or correct the batch"
+        return Verdict(Reason.HANDLES_NOT_FOUND, message)
+
+    def _find_text(self, config_map: Key, key: str) -> str | _NoKey | None:
+        """Return what stands in a ConfigMap below a key; None if there is no such ConfigMap."""
+        try:
+            document = self._cluster.get("ConfigMap", config_map)
+        except GoneError:
+            return None
+        text: str | None = (document.get("data") or {}).get(key)
+        return _NoKey() if text is None else text
 
     def _is_due(self, last: float | None, seconds: float) -> bool:
         return last is None or self._uptime() - last >= seconds

@@ -10,11 +10,15 @@ from datetime import datetime, timedelta
 
 from tweetbot_api.bot_batch import TweetBotBatch, TweetBotBatchStatus
 from tweetbot_api.conditions import Reason
+from tweetbot_operator import status
 from tweetbot_operator.bot_batches import report
 from tweetbot_operator.bot_batches.bot import Manifest, build_bot, sample_bot
 from tweetbot_operator.bot_batches.handles import HandleList
+from tweetbot_operator.bot_batches.list_job import build_list_job, build_list_manifest, list_job_key
 from tweetbot_operator.bot_batches.member import Member
 from tweetbot_operator.bot_batches.roll import Roll, call_roll
+from tweetbot_operator.observed import Observed, ObservedJob, ObservedPod
+from tweetbot_operator.policies.ending import explain_failure
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.settings import OperatorSettings
@@ -40,11 +44,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The list is not there yet: a Job has to read it from a file."""
+
+    job: ObservedJob | None
+    pods: tuple[ObservedPod, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedBatch:
     """Everything outside the object that a plan for it depends on."""
 
-    listing: HandleList | Verdict
+    listing: HandleList | Reading | Verdict
     """The list, or why there is none."""
+    operator_ca: str = ""
+    """Certificate by which the pods know the operator's server."""
     members: tuple[Member, ...] = ()
     """The bots that it owns."""
     taken: frozenset[str] = frozenset()
@@ -59,6 +73,10 @@ class ObservedBatch:
 class BatchPlan:
     """What the shell has to do, in this order."""
 
+    read: tuple[Manifest, Manifest] | None = None
+    """The ConfigMap and the Job that are to read the list."""
+    delete: ObservedJob | None = None
+    """A Job that has read the list, which is gone since."""
     create: tuple[Manifest, ...] = ()
     """Bots to make; one that exists is taken over only if the batch owns it."""
     retry: tuple[Member, ...] = ()
@@ -79,15 +97,17 @@ def make_batch_plan(
     now = now.replace(microsecond=0)
     if isinstance(observed.listing, Verdict):
         return _finish(batch, observed, report.stalled(batch, observed.listing, now), now)
+    if isinstance(observed.listing, Reading):
+        return _read_list(batch, observed, observed.listing, settings, now)
     roll = call_roll(batch, observed.listing, observed.members, observed.taken)
     stop = _check_template(batch, observed.listing, settings)
     if stop:
         return _finish(batch, observed, report.stalled(batch, stop, now), now)
-    status = report.follow(batch, roll, observed.listing, _find_problem(observed), now)
+    wanted = report.follow(batch, roll, observed.listing, _find_problem(observed), now)
     slots = _count_slots(batch, roll, observed.refusal, now)
     create = roll.missing[:slots]
     retry = roll.to_retry[: slots - len(create)]
-    plan = _finish(batch, observed, status, now)
+    plan = _finish(batch, observed, wanted, now)
     is_full = len(create) + len(retry) == _MOST_AT_ONCE
     return replace(
         plan,
@@ -95,6 +115,28 @@ def make_batch_plan(
         retry=retry,
         requeue_after=0 if is_full else plan.requeue_after,
     )
+
+
+def _read_list(
+    batch: TweetBotBatch, observed: ObservedBatch, reading: Reading, settings: OperatorSettings, now: datetime
+) -> BatchPlan:
+    """Return what brings the list from its file."""
+    csv = batch.spec.handles_from.csv if batch.spec.handles_from else None
+    assert csv, "only a file has to be read by a Job"  # noqa: S101 - the observer looks there for nothing else
+    if observed.refusal and now < observed.refusal.retry_at:
+        return _finish(batch, observed, report.stalled(batch, _tell_refusal(observed.refusal), now), now)
+    if reading.job is not None and reading.job.state == "failed":
+        failure = explain_failure(Observed(job=reading.job, pods=reading.pods))
+        fix = "mend it, then change spec.handlesFrom.csv.revision"
+        verdict = Verdict(status.known_reason(failure), f"{csv.uri} was not read: {failure.message}; {fix}")
+        return _finish(batch, observed, report.stalled(batch, verdict, now), now)
+    name = list_job_key(batch, csv).name
+    verdict = Verdict(Reason.READING_HANDLES, f"the Job {name} reads {csv.uri}")
+    plan = _finish(batch, observed, report.reading(batch, verdict, now), now)
+    if reading.job is None:
+        manifest = build_list_manifest(batch, csv, settings, observed.operator_ca)
+        return replace(plan, read=(manifest, build_list_job(batch, csv, settings)))
+    return replace(plan, delete=reading.job if reading.job.state == "succeeded" else None)
 
 
 def _check_template(batch: TweetBotBatch, listing: HandleList, settings: OperatorSettings) -> Verdict | None:
@@ -109,7 +151,7 @@ def _find_problem(observed: ObservedBatch) -> Verdict | None:
     """Return what keeps some bots from being made, while the others go on."""
     assert isinstance(observed.listing, HandleList)  # noqa: S101 - the caller has looked
     if observed.refusal:
-        return Verdict(Reason.BOT_REFUSED, f"Kubernetes refuses a bot: {observed.refusal.message}")
+        return _tell_refusal(observed.refusal)
     if observed.listing.problems or not observed.listing.entries:
         return Verdict(
             Reason.HANDLES_INVALID, _enumerate(observed.listing.problems) or "there is no handle in the list"
@@ -118,6 +160,10 @@ def _find_problem(observed: ObservedBatch) -> Verdict | None:
         names = [f"there is a TweetBot {name} that is not this batch's own" for name in sorted(observed.taken)]
         return Verdict(Reason.BOT_NAME_TAKEN, _enumerate(names))
     return None
+
+
+def _tell_refusal(refusal: Refusal) -> Verdict:
+    return Verdict(Reason.BOT_REFUSED, f"Kubernetes refuses what the batch needs: {refusal.message}")
 
 
 def _enumerate(problems: Sequence[str]) -> str:
@@ -134,28 +180,28 @@ def _count_slots(batch: TweetBotBatch, roll: Roll, refusal: Refusal | None, now:
     return min(max(batch.spec.parallelism - roll.at_work, 0), most)
 
 
-def _finish(batch: TweetBotBatch, observed: ObservedBatch, status: TweetBotBatchStatus, now: datetime) -> BatchPlan:
+def _finish(batch: TweetBotBatch, observed: ObservedBatch, wanted: TweetBotBatchStatus, now: datetime) -> BatchPlan:
     """Return the plan that writes the status if it is time, and looks again when it must."""
     looks: list[float] = []
     if batch.spec.handles_from:
         looks.append(LIST_SECONDS)
-    if status.completion_time is None:
+    if wanted.completion_time is None:
         looks.append(CHECK_SECONDS)
     if observed.refusal:
         looks.append(max((observed.refusal.retry_at - now).total_seconds(), 1))
-    is_new = status.to_wire() != batch.status.to_wire()
-    pause = _pause_before_writing(batch, observed, status, now) if is_new else 0
+    is_new = wanted.to_wire() != batch.status.to_wire()
+    pause = _pause_before_writing(batch, observed, wanted, now) if is_new else 0
     if pause:
         looks.append(pause)
-    return BatchPlan(status=status if is_new and not pause else None, requeue_after=min(looks, default=None))
+    return BatchPlan(status=wanted if is_new and not pause else None, requeue_after=min(looks, default=None))
 
 
 def _pause_before_writing(
-    batch: TweetBotBatch, observed: ObservedBatch, status: TweetBotBatchStatus, now: datetime
+    batch: TweetBotBatch, observed: ObservedBatch, wanted: TweetBotBatchStatus, now: datetime
 ) -> float:
     """Return how many seconds a changed status has to wait: news about the spec, and the end, do not."""
-    is_end = status.completion_time is not None and batch.status.completion_time is None
-    if is_end or observed.last_written is None or status.observed_generation != batch.status.observed_generation:
+    is_end = wanted.completion_time is not None and batch.status.completion_time is None
+    if is_end or observed.last_written is None or wanted.observed_generation != batch.status.observed_generation:
         return 0
     due = observed.last_written + timedelta(seconds=WRITE_SECONDS)
     return max((due - now).total_seconds(), 0)

@@ -3,6 +3,7 @@
 A crash between any two lines is repaired by the next look.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from pydantic import ValidationError
 from tweetbot_api import names
 from tweetbot_api.bot_batch import TweetBotBatch, TweetBotBatchStatus
 from tweetbot_api.conditions import Reason
+from tweetbot_api.messages import HandlesMessage
 from tweetbot_api.types import ObjectMeta
 from tweetbot_operator.bot_batches import report
 from tweetbot_operator.bot_batches.bot import Manifest
+from tweetbot_operator.bot_batches.list_job import build_handles
 from tweetbot_operator.bot_batches.member import Member, read_batch
 from tweetbot_operator.bot_batches.observer import BatchObserver
 from tweetbot_operator.bot_batches.plan import BatchPlan, make_batch_plan
@@ -87,14 +90,30 @@ class BatchReconciler:
         if plan.status is not None:
             self._write_status(batch, plan.status)
         try:
+            self._read_list(plan)
             self._make_bots(batch, plan)
         except RefusedError as error:
             logger.warning("bot refused namespace=%s batch=%s reason=%s", *key, error)
             self._observer.note_refusal(key, str(error))
             return 0
-        if plan.create or plan.retry:
+        if plan.create or plan.retry or plan.read:
             self._observer.note_refusal(key, None)
         return plan.requeue_after
+
+    def keep_handles(self, message: HandlesMessage) -> None:
+        """Store the handles that a Job has read for a batch."""
+        self._cluster.apply(build_handles(message))
+
+    def _read_list(self, plan: BatchPlan) -> None:
+        if plan.read:
+            manifest, job = plan.read
+            self._cluster.apply(manifest)
+            # One that is there is the batch's own: its uid is part of the name.
+            with contextlib.suppress(AlreadyExistsError):
+                self._cluster.create(job)
+        if plan.delete:
+            with contextlib.suppress(GoneError):
+                self._cluster.delete("Job", plan.delete.key, plan.delete.uid)
 
     def _make_bots(self, batch: TweetBotBatch, plan: BatchPlan) -> None:
         for manifest in plan.create:

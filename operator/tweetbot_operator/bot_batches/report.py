@@ -57,6 +57,11 @@ def stalled(batch: Batch, verdict: Verdict, now: datetime) -> TweetBotBatchStatu
     return _status(batch, batch.status.phase or "Pending", _STALLED, verdict, now, {})
 
 
+def reading(batch: TweetBotBatch, verdict: Verdict, now: datetime) -> TweetBotBatchStatus:
+    """Return the status of a batch whose list is being read."""
+    return _status(batch, batch.status.phase or "Pending", _WORKING, verdict, now, {"completion_time": None})
+
+
 def _judge(
     batch: TweetBotBatch, bots: BotCounts, at_work: int, problem: Verdict | None
 ) -> tuple[Phase, Flags, Verdict]:

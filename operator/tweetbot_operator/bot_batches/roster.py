@@ -42,6 +42,11 @@ class Roster:
         document: dict[str, Any] = json.loads(present[1])
         return document
 
+    def is_batch(self, key: Key, uid: str) -> bool:
+        """Tell whether there is a TweetBotBatch of this name and uid."""
+        document = self.batch(key)
+        return document is not None and document["metadata"]["uid"] == uid
+
     def put_member(self, document: Document) -> Key | None:
         """Keep the facts of a bot; return the name of the batch that owns it, or None for a bot of its own."""
         owner = read_batch(document)

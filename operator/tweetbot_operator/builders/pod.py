@@ -23,16 +23,37 @@ def build_pod(
     resolved, run = resolve(bots[0], settings), bots[0].status.run
     assert run, "a Job is made only for a run that stands in status"  # noqa: S101 - make_plan sees to it
     service = names.service_name(run.id, run.attempt) if count_nodes(kind, resolved.train) > 1 else None
+    return {
+        **_build_conduct(settings),
+        **_build_deadline(bots),
+        **(_build_placement(resolved.train) if kind == "train" else {}),
+        **({"subdomain": service} if service else {}),
+        **_build_content(kind, job_name, resolved, settings, _build_rendezvous(job_name, service, resolved)),
+    }
+
+
+def build_list_pod(job_name: str, resolved: Resolved, settings: OperatorSettings) -> dict[str, Any]:
+    """Return the spec of the pod that reads the handles of a TweetBotBatch."""
+    return {**_build_conduct(settings), **_build_content(names.LIST_JOB, job_name, resolved, settings, ())}
+
+
+def _build_conduct(settings: OperatorSettings) -> dict[str, Any]:
+    """Return how every pod starts and ends."""
     pull_secrets = [{"name": name} for name in settings.images.pull_secrets]
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        **_build_deadline(bots),
         **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
-        **(_build_placement(resolved.train) if kind == "train" else {}),
-        **({"subdomain": service} if service else {}),
+    }
+
+
+def _build_content(
+    kind: str, job_name: str, resolved: Resolved, settings: OperatorSettings, rendezvous: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what runs in the pod: `tweetbot job <kind>`, with the ConfigMap of the Job's name as its manifest."""
+    return {
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -40,7 +61,7 @@ def build_pod(
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_build_container(kind, resolved, settings, _build_rendezvous(job_name, service, resolved))],
+        "containers": [_build_container(kind, resolved, settings, rendezvous)],
         "volumes": _build_volumes(kind, job_name),
     }
 
@@ -73,7 +94,7 @@ def _build_rendezvous(job_name: str, service: str | None, resolved: Resolved) ->
 
 
 def _build_container(
-    kind: names.JobKind, resolved: Resolved, settings: OperatorSettings, rendezvous: list[dict[str, Any]]
+    kind: str, resolved: Resolved, settings: OperatorSettings, rendezvous: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "name": names.CONTAINER,
@@ -94,11 +115,11 @@ def _build_container(
     }
 
 
-def _build_environment(kind: names.JobKind, resolved: Resolved) -> list[dict[str, Any]]:
+def _build_environment(kind: str, resolved: Resolved) -> list[dict[str, Any]]:
     environment: list[dict[str, Any]] = []
     if resolved.s3.credentials_secret:
         environment += [_build_secret_variable(key, resolved.s3.credentials_secret.name) for key in _S3_KEYS]
-    if resolved.wandb_secret and kind != "purge":
+    if resolved.wandb_secret and kind in {"prepare", "train"}:
         environment.append(_build_secret_variable(names.ENV_WANDB_API_KEY, resolved.wandb_secret.name))
     if kind == "prepare" and resolved.x_secret:
         environment.append(_build_secret_variable(names.ENV_X_BEARER_TOKEN, resolved.x_secret.name))
@@ -117,7 +138,7 @@ def _build_secret_variable(name: str, secret: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
 
 
-def _build_resources(kind: names.JobKind, train: Resources, settings: OperatorSettings) -> dict[str, Any]:
+def _build_resources(kind: str, train: Resources, settings: OperatorSettings) -> dict[str, Any]:
     """Return requests equal to limits: such a pod is the last to be evicted, and its memory is its own."""
     if kind != "train":
         prepare = settings.defaults.prepare
@@ -137,7 +158,7 @@ def _build_placement(train: Resources) -> dict[str, Any]:
     return {name: value for name, value in placement.items() if value}
 
 
-def _build_mounts(kind: names.JobKind) -> list[dict[str, Any]]:
+def _build_mounts(kind: str) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = [
         {"name": "run", "mountPath": names.MANIFEST_DIR, "readOnly": True},
         {"name": "token", "mountPath": names.TOKEN_DIR, "readOnly": True},
@@ -148,7 +169,7 @@ def _build_mounts(kind: names.JobKind) -> list[dict[str, Any]]:
     return mounts + ([{"name": "shm", "mountPath": "/dev/shm"}] if kind == "train" else [])  # noqa: S108
 
 
-def _build_volumes(kind: names.JobKind, config_map: str) -> list[dict[str, Any]]:
+def _build_volumes(kind: str, config_map: str) -> list[dict[str, Any]]:
     token = {"path": names.TOKEN_FILE, "audience": names.TOKEN_AUDIENCE, "expirationSeconds": TOKEN_SECONDS}
     volumes: list[dict[str, Any]] = [
         {"name": "run", "configMap": {"name": config_map}},

@@ -11,7 +11,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.unit.operator.factories import NOW, make_failure, make_outcome
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.world import BOT, World
-from tweetbot_api.names import PROGRESS_PATH, RESULT_PATH, TOKEN_AUDIENCE
+from tweetbot_api.messages import HandlesMessage
+from tweetbot_api.names import HANDLES_PATH, PROGRESS_PATH, RESULT_PATH, TOKEN_AUDIENCE
 from tweetbot_operator.admission import Admission
 from tweetbot_operator.cluster import TransientError
 from tweetbot_operator.observed import Key
@@ -62,7 +63,13 @@ def make_progress(world: World, **changes: Any) -> dict[str, Any]:
     return make_message(world, stage="Fetching", progress={"percent": 3}, **changes)
 
 
-def talk(world: World, story: Callable[[Call], Awaitable[Any]], *, reconciles: bool = True) -> Any:
+def talk(
+    world: World,
+    story: Callable[[Call], Awaitable[Any]],
+    *,
+    reconciles: bool = True,
+    kept: list[HandlesMessage] | None = None,
+) -> Any:
     """Run a story of calls against a server; the operator reconciles in a thread whenever it is asked to."""
 
     def ask_for(_: Key) -> None:
@@ -75,6 +82,7 @@ def talk(world: World, story: Callable[[Call], Awaitable[Any]], *, reconciles: b
             admission=Admission(world.cluster, world.store, world.uptime),
             inbox=world.inbox,
             ask_for=ask_for,
+            keep_handles=kept.append if kept is not None else NotImplemented,
             metrics=world.metrics,
             clock=lambda: world.now,
             store_seconds=2 if reconciles else 0.05,
@@ -258,3 +266,44 @@ def test_a_message_about_a_bot_that_is_gone_is_final(world: World, *, made_again
         return await call(PROGRESS_PATH, message)
 
     assert talk(world, story)[0] == 410
+
+
+def make_handles(world: World, **changes: Any) -> dict[str, Any]:
+    """Return the message of the Job whose pod holds the token; its owner plays the TweetBotBatch."""
+    (pod,) = world.live_pods
+    name = pod["metadata"]["labels"]["batch.kubernetes.io/job-name"]
+    batch = {"namespace": "default", "name": "ann", "uid": "uid-of-ann", **changes.pop("batch", {})}
+    return {"batch": batch, "jobName": name, "handles": ["ann"] * 9000, **changes}
+
+
+def test_a_long_list_of_handles_is_answered_once_it_is_kept(world: World) -> None:
+    kept: list[HandlesMessage] = []
+
+    async def story(call: Call) -> Answer:
+        return await call(HANDLES_PATH, make_handles(world, handles=["a" * 100] * 9000))
+
+    assert talk(world, story, kept=kept) == (200, {})
+    assert len(kept[0].handles) == 9000
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"jobName": "another"}, 403),
+        ({"batch": {"uid": "uid-of-ben"}}, 403),
+        ({"batch": {"namespace": "other"}}, 403),
+        ({"handles": ["ann"] * 10_001}, 422),
+        ({"handles": ["a" * 131]}, 422),
+    ],
+    ids=["another Job", "another batch", "another namespace", "too many", "too long a cell"],
+)
+def test_a_list_is_refused_that_is_not_the_pods_own_or_not_bounded(
+    world: World, changes: dict[str, Any], code: int
+) -> None:
+    kept: list[HandlesMessage] = []
+
+    async def story(call: Call) -> Answer:
+        return await call(HANDLES_PATH, make_handles(world, **changes))
+
+    assert talk(world, story, kept=kept)[0] == code
+    assert kept == []

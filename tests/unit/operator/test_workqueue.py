@@ -56,6 +56,30 @@ def test_a_key_comes_back_after_the_time_that_its_work_asked_for(queue: WorkQueu
     assert queue.take() == "a"
 
 
+def test_many_wishes_within_a_time_are_one_and_the_first_decides_when(queue: WorkQueue[str], clock: Clock) -> None:
+    for now in range(5):
+        clock.now = now / 10
+        queue.add_within("a", 1)
+
+    assert (queue.take(), queue.seconds_until_next()) == (None, pytest.approx(0.6))
+    clock.now = 1
+    assert (queue.take(), queue.take()) == ("a", None)
+
+
+def test_a_wish_made_meanwhile_is_not_put_off_by_the_works_own(queue: WorkQueue[str], clock: Clock) -> None:
+    queue.add("a")
+    queue.take()
+    queue.add_within("a", 1)
+
+    queue.done("a", 60)
+
+    assert queue.seconds_until_next() == 1
+    clock.now = 1
+    assert queue.take() == "a"
+    queue.done("a", None)
+    assert queue.take() is None
+
+
 def test_a_later_wish_replaces_an_earlier_one(queue: WorkQueue[str], clock: Clock) -> None:
     queue.add_after("a", 5)
     queue.add_after("a", 20)

@@ -34,19 +34,24 @@ class BatchWorld:
     def restart(self) -> None:
         """Kill the operator and start another: memory is empty, and the watches list what is there."""
         self.cluster.crash_at = None
-        self.roster = Roster()
+        self.store, self.roster = Store(), Roster()
         self.reconciler = BatchReconciler(
             cluster=self.cluster,
             roster=self.roster,
             observer=BatchObserver(
-                cluster=self.cluster, roster=self.roster, clock=lambda: self.now, uptime=self.uptime
+                cluster=self.cluster,
+                store=self.store,
+                roster=self.roster,
+                operator_ca=lambda: "CA",
+                clock=lambda: self.now,
+                uptime=self.uptime,
             ),
             settings=self.settings,
             clock=lambda: self.now,
         )
         self.queue: WorkQueue[Key] = WorkQueue(self.uptime)
-        self.feed = Feed(Store(), WorkQueue(self.uptime), self.roster, self.queue, self.uptime)
-        kinds = ("TweetBotBatch", "TweetBot")
+        self.feed = Feed(self.store, WorkQueue(self.uptime), self.roster, self.queue, self.uptime)
+        kinds = ("TweetBotBatch", "TweetBot", "Pod", "Job")
         self.cluster.events = [(kind, "ADDED", document) for kind in kinds for document in self.cluster.all(kind)]
         self.deliver("TweetBotBatch")
 
@@ -55,7 +60,12 @@ class BatchWorld:
 
     def deliver(self, *kinds: str) -> None:
         """Let the watches tell what happened, of these kinds or of all."""
-        see = {"TweetBot": self.feed.see_bot, "TweetBotBatch": self.feed.see_bot_batch}
+        see = {
+            "TweetBot": self.feed.see_bot,
+            "TweetBotBatch": self.feed.see_bot_batch,
+            "Job": self.feed.see_job,
+            "Pod": self.feed.see_pod,
+        }
         waiting, self.cluster.events = self.cluster.events, []
         for kind, change, document in waiting:
             if kinds and kind not in kinds:

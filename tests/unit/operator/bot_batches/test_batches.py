@@ -341,7 +341,7 @@ def test_a_refused_bot_is_tried_again_alone_and_after_a_pause(monkeypatch: pytes
             world.deliver()
 
     assert tried == ["team-user0"] * 4
-    assert ready(world) == ("BotRefused", "Kubernetes refuses a bot: exceeded quota: bots")
+    assert ready(world) == ("BotRefused", "Kubernetes refuses what the batch needs: exceeded quota: bots")
     world.wait(30)
     world.settle()
     assert len(world.bots) == 9
