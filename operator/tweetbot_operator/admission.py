@@ -76,7 +76,8 @@ class Admission:
         try:
             return self._store.put_job(await asyncio.to_thread(self._cluster.get, "Job", key), self._uptime())
         except GoneError:
-            raise DeniedError(410, "Gone", "the pod's Job is deleted") from None
+            # Not final, as 410 is: the pod is about to be stopped, and may save its bots.
+            raise DeniedError(404, "NotFound", "the pod's Job is deleted") from None
 
     async def _find_run(self, key: Key, uid: str) -> Run | None:
         stored = self._store.bot(key)

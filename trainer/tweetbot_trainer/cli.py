@@ -155,9 +155,10 @@ def job_list(manifest: ManifestOption = _MANIFEST) -> None:
 
 def _run_job(kind: JobKind, manifest: Path) -> None:
     from tweetbot_trainer.follower import follow
-    from tweetbot_trainer.job import Job, JobPaths, load_manifest, load_together
+    from tweetbot_trainer.job import Job, JobPaths, load_manifest
     from tweetbot_trainer.job_log import log_to_stdout
     from tweetbot_trainer.launch import Rendezvous, launch
+    from tweetbot_trainer.stages import load_together
 
     log_to_stdout()
     rendezvous = Rendezvous.from_environment(os.environ) if kind == "train" else None

@@ -224,15 +224,17 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 @contextmanager
-def memory_errors_named() -> Iterator[None]:
-    """Raise OutOfMemory where PyTorch says that memory ran out."""
+def device_errors_named() -> Iterator[None]:
+    """Raise OutOfMemory where PyTorch says that memory ran out, GPUFault where it says that the GPU failed."""
     try:
         yield
     except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        whose = "the GPU's" if isinstance(error, torch.OutOfMemoryError) else "the process's"
-        raise TrainerError(Reason.OUT_OF_MEMORY, f"{whose} memory ran out: {error}") from error
+        if is_out_of_memory(error):
+            whose = "the GPU's" if isinstance(error, torch.OutOfMemoryError) else "the process's"
+            raise TrainerError(Reason.OUT_OF_MEMORY, f"{whose} memory ran out: {error}") from error
+        if isinstance(error, torch.AcceleratorError):
+            raise TrainerError(Reason.GPU_FAULT, f"the GPU reported an error: {error}") from error
+        raise
 
 
 def load_weights(network: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:

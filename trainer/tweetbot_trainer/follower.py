@@ -11,9 +11,9 @@ from tweetbot_api.runconfig import RunManifest, S3Location
 from tweetbot_trainer.artifacts import Store
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.interruption import SIGTERM_EXIT_CODE, Interrupted, sigterm_interrupts
-from tweetbot_trainer.job import StageFunction, load_stage
 from tweetbot_trainer.progress import NullReporter
 from tweetbot_trainer.s3 import open_store
+from tweetbot_trainer.stages import StageFunction, load_stage
 from tweetbot_trainer.tracking import NullTracker
 
 logger = logging.getLogger(__name__)

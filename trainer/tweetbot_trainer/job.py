@@ -5,13 +5,13 @@ message, so a result is known even if the operator is away.
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from threading import Thread
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -31,35 +31,18 @@ from tweetbot_trainer.interruption import (
 from tweetbot_trainer.job_failures import exit_code, failure_of, interrupted, may_end_better
 from tweetbot_trainer.job_log import log_to_file, logged_to
 from tweetbot_trainer.member import Member
-from tweetbot_trainer.operator_channel import HttpReporter, OperatorChannel, Results
-from tweetbot_trainer.progress import NullReporter, Reporter
+from tweetbot_trainer.members import Members
+from tweetbot_trainer.operator_channel import OperatorChannel, Results
 from tweetbot_trainer.s3 import open_store
-from tweetbot_trainer.tracking import Tracker, open_tracker
+from tweetbot_trainer.stages import BatchFunction, StageFunction, load_stage
 
 logger = logging.getLogger(__name__)
 
 RESULT_TIMEOUT_SECONDS: Final = 600.0
 INTERRUPTED_RESULT_TIMEOUT_SECONDS: Final = 10.0
-
-
-class StageFunction(Protocol):
-    """One half of a run: `prepare.prepare` or `pipeline.train_bot`."""
-
-    def __call__(
-        self, config: RunConfig, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path
-    ) -> BotOutcome:
-        """Do it, or raise TrainerError."""
-        ...
-
-
-class BatchFunction(Protocol):
-    """One half of many runs at once: `together.training.train_together`."""
-
-    def __call__(
-        self, members: Sequence[Member], work_dir: Path, on_end: Callable[[Member, BotOutcome | Exception], None]
-    ) -> None:
-        """Do it, and tell once of each how it ended."""
-        ...
+_PREPARED_AT_ONCE: Final = 4
+_CLOSE_SECONDS: Final = 5.0
+"""What trackers of bots that have ended may still take when the pod is stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,31 +57,6 @@ class JobPaths:
     """Scratch space."""
     termination_message: Path = Path(names.TERMINATION_MESSAGE_PATH)
     """The file that the kubelet copies into the pod's status."""
-
-
-def load_stage(kind: names.JobKind) -> StageFunction:
-    """Import and return the function that does this half of a run: only training needs torch."""
-    if kind == "prepare":
-        from tweetbot_trainer.prepare import prepare
-
-        return prepare
-    if kind == "purge":
-        from tweetbot_trainer.purge import purge
-
-        return purge
-    from tweetbot_trainer.pipeline import train_bot
-
-    return train_bot
-
-
-def load_together(manifest: RunManifest) -> BatchFunction | None:
-    """Import and return the function that trains this batch of bots as one, None if it is not to be had."""
-    if manifest.job_kind != "train" or len(manifest.bots) == 1:
-        return None
-    from tweetbot_trainer.together.alike import may_be_together
-    from tweetbot_trainer.together.training import train_together
-
-    return train_together if may_be_together(manifest.bots) else None
 
 
 class Job:
@@ -120,25 +78,32 @@ class Job:
         """Other processes work on the same bots, in step with this one."""
         self._paths = paths
         self._load_stage = load_stage
-        self._store_of = store_of
-        self._channel = _open_channel(manifest, paths)
-        self._results = Results(self._channel) if self._channel else None
+        channel = _open_channel(manifest, paths)
+        self._results = Results(channel) if channel else None
+        self._members = Members(manifest, paths.work_dir, store_of, channel)
         self._outcomes: dict[str, BotOutcome] = {}
         """How the bots ended that are done with, by uid."""
         self._saved: set[str] = set()
         """The bots that were stopped and have a checkpoint."""
+        self._is_over = False
+        """What threads that could not be ended still do is not told any more."""
+        self._at_work: dict[str, Member] = {}
+        """The bots that are worked on in turn or side by side, by uid."""
 
     def run(self) -> int:
         """Work on every bot, leave the results, and return the exit code."""
         with sigterm_interrupts():
             self._run_bots()
+            self._is_over = True
             is_interrupted = len(self._outcomes) < len(self._manifest.bots)
             outcomes = []
             for config in self._manifest.bots:
                 outcome = self._outcomes.get(config.bot.uid)
                 if outcome is None:
                     has_checkpoint = config.bot.uid in self._saved
-                    outcome = BotOutcome(failure=interrupted(self._log_file(config), has_checkpoint=has_checkpoint))
+                    outcome = BotOutcome(
+                        failure=interrupted(self._members.log_file(config), has_checkpoint=has_checkpoint)
+                    )
                     self._send_result(config, outcome)
                 outcomes.append(outcome)
             self._write_termination_message(outcomes)
@@ -150,10 +115,12 @@ class Job:
             except Interrupted:
                 logger.warning("stopped by SIGTERM before all results were acknowledged")
             try:
-                self._upload_logs()
+                if self._manifest.job_kind != "purge":
+                    self._members.store_logs()
             except Interrupted:
                 logger.warning("stopped by SIGTERM before all logs were stored")
-        return exit_code(outcomes)
+        bots = zip(self._manifest.bots, outcomes, strict=True)
+        return exit_code([outcome for config, outcome in bots if not self._members.is_unwanted(config)])
 
     def _run_bots(self) -> None:
         """Note how the bots end, and which were stopped with a checkpoint; SIGTERM is held from here on."""
@@ -162,6 +129,8 @@ class Job:
                 together = None if self._is_shared else self._load_together(self._manifest)
                 if together:
                     self._run_together(together)
+                elif self._manifest.job_kind == "prepare":
+                    self._run_side_by_side()
                 else:
                     self._run_in_turn()
             finally:
@@ -171,16 +140,41 @@ class Job:
 
     def _run_in_turn(self) -> None:
         for config in self._manifest.bots:
-            with log_to_file(self._log_file(config)):
+            with log_to_file(self._members.log_file(config)):
                 self._run_bot(config)
             if self._is_shared and may_end_better(self._outcomes[config.bot.uid]):
                 # The other processes cannot know that this one went on to the next bot.
                 return
 
+    def _run_side_by_side(self) -> None:
+        """Work on a few bots at a time, for each of them mostly waits for a network."""
+        waiting = iter(self._manifest.bots)
+
+        def work() -> None:
+            for config in waiting:
+                if self._is_over:
+                    return
+                log_file = self._members.log_file(config)
+                with log_to_file(log_file), logged_to(log_file):
+                    self._run_bot(config)
+
+        # Daemons: a pod that is told to stop does not wait for what they wait for.
+        threads = [Thread(target=work, daemon=True) for _ in range(_PREPARED_AT_ONCE)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except Interrupted:
+            self._is_over = True
+            self._interrupt(list(self._at_work.values()))
+            raise
+
     def _run_bot(self, config: RunConfig) -> None:
         member = self._open(config)
         if member is None:
             return
+        self._at_work[config.bot.uid] = member
         try:
             stage = self._load_stage(self._manifest.job_kind)
             result = stage(config, member.store, member.reporter, member.tracker, member.work_dir)
@@ -193,54 +187,46 @@ class Job:
             self._end(member, error)
         else:
             self._end(member, result)
+        del self._at_work[config.bot.uid]
 
     def _run_together(self, train: BatchFunction) -> None:
+        closers = ThreadPoolExecutor(thread_name_prefix="close")
         with ExitStack() as logs:
             for config in self._manifest.bots:
-                logs.enter_context(log_to_file(self._log_file(config)))
+                logs.enter_context(log_to_file(self._members.log_file(config)))
             members = [member for config in self._manifest.bots if (member := self._open(config))]
+            closing = []
+
+            def end(member: Member, result: BotOutcome | Exception) -> None:
+                # In a thread, for a tracker may take long to close, and those in training must not wait for it.
+                closing.append(closers.submit(self._end, member, result))
+
             try:
-                train(members, self._paths.work_dir / "together", self._end)
+                train(members, self._paths.work_dir / "together", end)
             except Interrupted as interruption:
                 self._saved |= interruption.saved
-                stopped = [member for member in members if member.config.bot.uid not in self._outcomes]
-                with ThreadPoolExecutor(max(1, len(stopped))) as threads:
-                    list(threads.map(lambda member: member.tracker.interrupt(), stopped))
+                wait(closing, timeout=_CLOSE_SECONDS)
+                self._interrupt([member for member in members if member.config.bot.uid not in self._outcomes])
                 raise
+            for future in closing:
+                future.result()
+
+    @staticmethod
+    def _interrupt(members: Sequence[Member]) -> None:
+        with ThreadPoolExecutor(max(1, len(members))) as threads:
+            list(threads.map(lambda member: member.tracker.interrupt(), members))
 
     def _open(self, config: RunConfig) -> Member | None:
         """Return what one bot's run reads and writes, None if that cannot be had and the bot is done with."""
-        kind, log_file = self._manifest.job_kind, self._log_file(config)
-        work_dir = self._paths.work_dir / config.bot.uid
-        work_dir.mkdir(parents=True, exist_ok=True)
-        with logged_to(log_file):
-            _log_event("bot started", self._manifest, config)
-            try:
-                store = self._store_of(config.output)
-            except Exception as error:  # noqa: BLE001 - one bot's store is not its neighbours'
-                self._note(config, BotOutcome(failure=failure_of(error, log_file)))
-                return None
-            return Member(
-                config=config,
-                store=store,
-                reporter=HttpReporter(self._channel, config.bot, kind) if self._channel else NullReporter(),
-                tracker=open_tracker(config.wandb, config.bot, kind, work_dir, store),
-                work_dir=work_dir,
-                log_file=log_file,
-            )
+        try:
+            return self._members.open(config)
+        except Exception as error:  # noqa: BLE001 - one bot's store is not its neighbours'
+            with logged_to(self._members.log_file(config)):
+                self._note(config, BotOutcome(failure=failure_of(error, self._members.log_file(config))))
+            return None
 
     def _end(self, member: Member, result: BotOutcome | Exception) -> None:
-        """Note how a bot ended, and close what it wrote to."""
-        with logged_to(member.log_file):
-            member.tracker.finish(1 if isinstance(result, Exception) else 0)
-            if isinstance(member.reporter, HttpReporter):
-                member.reporter.close()
-            if isinstance(result, Exception):
-                result = BotOutcome(failure=failure_of(result, member.log_file))
-            else:
-                _log_event("bot finished", self._manifest, member.config)
-        self._note(member.config, result)
-        shutil.rmtree(member.work_dir, ignore_errors=True)
+        self._note(member.config, self._members.close(member, result))
 
     def _write_termination_message(self, outcomes: Sequence[BotOutcome]) -> None:
         try:
@@ -250,34 +236,15 @@ class Job:
 
     def _note(self, config: RunConfig, outcome: BotOutcome) -> None:
         """Keep how a bot ended, and tell it at once: its owner need not wait for its neighbours."""
+        if self._is_over:
+            return
         self._outcomes[config.bot.uid] = outcome
         self._send_result(config, outcome)
 
     def _send_result(self, config: RunConfig, outcome: BotOutcome) -> None:
-        if self._results:
+        if self._results and not self._members.is_unwanted(config):
             message = ResultMessage(bot=config.bot, job_kind=self._manifest.job_kind, outcome=outcome)
             self._results.send(message)
-
-    def _upload_logs(self) -> None:
-        """Keep each bot's log in its store; a failure costs the log only."""
-        if self._manifest.job_kind == "purge":
-            return
-        for config in self._manifest.bots:
-            path = self._log_file(config)
-            if not path.exists():
-                continue
-            key = names.attempt_log(self._manifest.job_kind, config.bot.attempt)
-            try:
-                store = self._store_of(config.output)
-                # A queue may have stopped this very attempt before, which had another pod then.
-                if earlier := store.read_bytes(key):
-                    path.write_bytes(earlier + path.read_bytes())
-                store.upload(path, key)
-            except Exception as error:  # noqa: BLE001 - the results are out; nothing may change the exit code now
-                logger.warning("log not stored bot=%s error=%r", config.bot.name, error)
-
-    def _log_file(self, config: RunConfig) -> Path:
-        return self._paths.work_dir / "logs" / f"{config.bot.uid}.txt"
 
 
 def load_manifest(path: Path, kind: names.JobKind) -> RunManifest:
@@ -295,11 +262,3 @@ def _open_channel(manifest: RunManifest, paths: JobPaths) -> OperatorChannel | N
     if manifest.operator_url is None:
         return None
     return OperatorChannel(manifest.operator_url, paths.manifest.parent / names.CA_FILE, paths.token)
-
-
-def _log_event(event: str, manifest: RunManifest, config: RunConfig) -> None:
-    bot = config.bot
-    logger.info(
-        "%s job=%s namespace=%s name=%s uid=%s run=%s attempt=%d",
-        event, manifest.job_name, bot.namespace, bot.name, bot.uid, bot.run_id, bot.attempt,
-    )  # fmt: skip

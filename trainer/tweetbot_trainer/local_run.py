@@ -20,8 +20,8 @@ from tweetbot_api.spec import BaseModelReference, normalize_handles
 from tweetbot_api.types import TweetBot
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
-from tweetbot_trainer.job import load_stage
 from tweetbot_trainer.progress import Reporter
+from tweetbot_trainer.stages import load_stage
 from tweetbot_trainer.tracking import open_tracker
 
 _Model = TypeVar("_Model", bound=ApiModel)

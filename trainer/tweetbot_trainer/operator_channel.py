@@ -83,6 +83,8 @@ class HttpReporter:
         self._stage: Stage | None = None
         self._is_urgent = False
         self._is_closed = False
+        self.is_refused = False
+        """The operator has said that this attempt is not the bot's any more: nobody waits for what it does."""
         self._thread = threading.Thread(target=self._send_until_closed, name="progress", daemon=True)
         self._thread.start()
 
@@ -122,7 +124,8 @@ class HttpReporter:
 
     def _send_until_closed(self) -> None:
         while message := self._wait_for_message():
-            self._channel.post(PROGRESS_PATH, message)
+            if self._channel.post(PROGRESS_PATH, message) in _STALE:
+                self.is_refused = True
             with self._changed:
                 self._changed.wait_for(lambda: self._is_urgent or self._is_closed, self._min_interval_seconds)
 

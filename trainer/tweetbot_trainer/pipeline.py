@@ -29,7 +29,7 @@ from tweetbot_trainer.distributed import (
     rank,
     use_available_cpus,
 )
-from tweetbot_trainer.engine import memory_errors_named, uses_bf16
+from tweetbot_trainer.engine import device_errors_named, uses_bf16
 from tweetbot_trainer.evaluate import held_out_loss, make_evaluation
 from tweetbot_trainer.generate import Sample, check_prompts, write_posts, write_samples
 from tweetbot_trainer.hub import push_model
@@ -67,7 +67,7 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
     language_model = load_base_model(config, folder)
     blocks, held_out = tokenize(config, dataset.parts, language_model)
     metrics = MetricsLog(work_dir, reporter, tracker)
-    with memory_errors_named():
+    with device_errors_named():
         base_loss = _held_out_loss(config, language_model.model, held_out)
         metrics.add_held_out(0, base_loss)
         with lost_peers_named(), sigterm_asks() as is_asked_to_stop:
@@ -116,7 +116,7 @@ def load_base_model(config: RunConfig, folder: Path) -> LanguageModel:
     check_block_size(folder, config.training.block_size)
     use_available_cpus()
     device = local_device()
-    with memory_errors_named():
+    with device_errors_named():
         language_model = load_language_model(folder, device)
     check_prompts(language_model, config.generation)
     logger.info(

@@ -1,7 +1,7 @@
 """How far a run is: the protocol that stages report through, and the arithmetic from a stage to the whole run.
 
-Reporting never fails a run and never waits. Where reports go is decided at the edge: `operator_channel` sends them to
-the operator, `console` draws them on a terminal.
+Reporting never waits, and fails no run but one that nobody waits for any more. Where reports go is decided at the edge:
+`operator_channel` sends them to the operator, `console` draws them on a terminal.
 """
 
 from typing import Final, Protocol
@@ -33,7 +33,7 @@ class Reporter(Protocol):
         tokens_per_second: float | None = None,
         eta_seconds: int | None = None,
     ) -> None:
-        """Say that `fraction` (0 to 1) of the stage is done; returns at once and raises nothing."""
+        """Say that `fraction` (0 to 1) of the stage is done; returns at once, raises nothing but UnwantedError."""
         ...
 
 

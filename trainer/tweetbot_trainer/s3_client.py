@@ -6,7 +6,9 @@ With `s3`, the only place that knows boto3. Errors leave here as TrainerError wi
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import boto3
 import urllib3
@@ -39,6 +41,9 @@ _Result = TypeVar("_Result")
 DEFAULT_REGION: Final = "us-east-1"
 MIB: Final = 1024 * 1024
 _CONCURRENCY: Final = 8
+_MOST_CONNECTIONS: Final = 4 * _CONCURRENCY + 2
+"""Kept open: several bots are read and stored at once."""
+_MAKING_CLIENTS: Final = Lock()
 TRANSFER: Final = TransferConfig(
     multipart_threshold=16 * MIB,
     multipart_chunksize=16 * MIB,
@@ -65,20 +70,32 @@ _WHOLE_ANSWER_ATTEMPTS = 3
 
 
 def open_client(location: S3Location) -> "S3Client":
-    """Return a client with the credentials of the environment or of the pod's identity."""
+    """Return the client of this process with the credentials of the environment or of the pod's identity.
+
+    Bots that reach their stores in the same way share it, and with it its connections; threads may.
+    """
+    # boto3 makes clients in one thread at a time only.
+    with _MAKING_CLIENTS:
+        return _make_client(location.endpoint, location.region, location.checksums)
+
+
+@cache
+def _make_client(
+    endpoint: str | None, region: str | None, checksums: Literal["when_supported", "when_required"] | None
+) -> "S3Client":
     # Other servers than AWS know neither buckets as host names nor the newer checksums.
-    checksums = location.checksums or ("when_required" if location.endpoint else "when_supported")
+    chosen = checksums or ("when_required" if endpoint else "when_supported")
     config = Config(
         retries={"mode": "standard", "max_attempts": _MAX_ATTEMPTS},
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
-        max_pool_connections=_CONCURRENCY + 2,
-        s3={"addressing_style": "path" if location.endpoint else "auto"},
-        request_checksum_calculation=checksums,
-        response_checksum_validation=checksums,
+        max_pool_connections=_MOST_CONNECTIONS,
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        request_checksum_calculation=chosen,
+        response_checksum_validation=chosen,
     )
-    region = location.region or (DEFAULT_REGION if location.endpoint else None)
-    return boto3.client("s3", endpoint_url=location.endpoint, region_name=region, config=config)
+    region = region or (DEFAULT_REGION if endpoint else None)
+    return boto3.client("s3", endpoint_url=endpoint, region_name=region, config=config)
 
 
 def encryption_arguments(encryption: S3Encryption | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tweetbot_trainer.checkpoint import Checkpoint, Checkpoints, Part
 from tweetbot_trainer.control import Control
 from tweetbot_trainer.distributed import rank, start_deepspeed, world_size
 from tweetbot_trainer.early_stopping import DEFAULT_EVAL_STEPS, Progress
-from tweetbot_trainer.engine import Engine, load_weights, memory_errors_named
+from tweetbot_trainer.engine import Engine, device_errors_named, load_weights
 from tweetbot_trainer.interruption import Interrupted
 from tweetbot_trainer.lora import add_adapters, merge_adapters
 from tweetbot_trainer.meter import Meter, StepMetrics
@@ -73,7 +73,7 @@ def train(
     start_deepspeed(device)
     found = checkpoints.newest() if checkpoints else None
     batches = make_batches(len(blocks), recipe.batch_size * recipe.gradient_accumulation_steps, seed)
-    with memory_errors_named():
+    with device_errors_named():
         adapted = add_adapters(model, recipe.lora or Lora()) if recipe.method == "lora" else None
         network = adapted or model
         if found:

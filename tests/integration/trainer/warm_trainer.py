@@ -14,9 +14,10 @@ import torch
 from tweetbot_trainer import train
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.distributed import start_deepspeed
-from tweetbot_trainer.job import Job, JobPaths, load_manifest, load_stage
+from tweetbot_trainer.job import Job, JobPaths, load_manifest
 from tweetbot_trainer.job_log import log_to_stdout
 from tweetbot_trainer.s3 import open_store
+from tweetbot_trainer.stages import load_stage
 
 
 def run_attempt(manifest: str, work: str, store: str | None) -> int:

@@ -38,12 +38,16 @@ def s3(s3_endpoint, s3_credentials):
 
 
 class LoopbackServer:
-    """An HTTP server that records requests and answers with the statuses given, the last one again and again."""
+    """An HTTP server that records requests and answers with the statuses given, the last one again and again.
+
+    Instead of the statuses, a function may tell the status from the request's body.
+    """
 
     def __init__(self, statuses=(204,), delay=0.0, tls_context=None):
         self.requests = []
         self.arrived = threading.Condition()
-        statuses = list(statuses)
+        status_of = statuses if callable(statuses) else None
+        statuses = [] if status_of else list(statuses)
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,7 +57,10 @@ class LoopbackServer:
                     server.requests.append((self.path, dict(self.headers), body))
                     server.arrived.notify_all()
                 threading.Event().wait(delay)
-                self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+                if status_of:
+                    self.send_response(status_of(body))
+                else:
+                    self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

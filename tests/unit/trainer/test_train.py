@@ -8,7 +8,7 @@ from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.spec import Training
 from tweetbot_trainer import distributed
-from tweetbot_trainer.engine import memory_errors_named, uses_bf16
+from tweetbot_trainer.engine import device_errors_named, uses_bf16
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.train import make_batches, train
 
@@ -119,13 +119,19 @@ def test_auto_is_fp32_without_a_gpu():
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
 def test_memory_that_ran_out_has_a_reason(error):
-    with pytest.raises(TrainerError) as caught, memory_errors_named():
+    with pytest.raises(TrainerError) as caught, device_errors_named():
         raise error
     assert caught.value.reason == Reason.OUT_OF_MEMORY
 
 
+def test_a_gpu_that_failed_has_a_reason():
+    with pytest.raises(TrainerError) as caught, device_errors_named():
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered", 700)
+    assert (caught.value.reason, caught.value.exit_code) == (Reason.GPU_FAULT, 172)
+
+
 def test_other_errors_of_pytorch_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shape"), memory_errors_named():
+    with pytest.raises(RuntimeError, match="shape"), device_errors_named():
         raise RuntimeError("shape mismatch")
 
 

@@ -4,6 +4,7 @@ Bots that are done wait in a bank of weights until it is full, so that measuring
 is; their slots train the next bots meanwhile.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -99,8 +100,10 @@ class FusedBatch:
                 case Pause():
                     yield event
                     self._look()
-                case _:
+                case Losses():
                     yield event
+                    if not math.isfinite(event.losses[-1]):
+                        del self._running[event.key]
         yield from self._finish()
 
     @property

@@ -59,7 +59,8 @@ class RateLimit:
 
     def refused(self, headers: Mapping[str, str]) -> None:
         """Learn from a refusal (429) how long to wait; raises SourceRateLimited after too many in a row."""
-        self._num_refusals += 1
+        # Bots that are prepared side by side are refused together: that is one refusal.
+        self._num_refusals += self._clock() >= self._free_at
         if self._num_refusals == MAX_REFUSALS:
             raise TrainerError(
                 Reason.SOURCE_RATE_LIMITED,

@@ -17,7 +17,7 @@ from transformers import GPT2LMHeadModel, set_seed
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_trainer.base_model import fingerprint, resolve_base_model
-from tweetbot_trainer.engine import memory_errors_named, uses_bf16
+from tweetbot_trainer.engine import device_errors_named, uses_bf16
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.fused.batch import FusedBatch, Learner, Trained
 from tweetbot_trainer.fused.capacity import num_slots
@@ -100,7 +100,7 @@ class _Batch:
         slots = self._num_slots()
         while True:
             try:
-                with memory_errors_named():
+                with device_errors_named():
                     self._train(slots)
                 return
             except TrainerError as error:
@@ -157,6 +157,8 @@ class _Batch:
                 case Trained():
                     self._publish(event, is_asked_to_stop)
                 case Pause():
+                    for key in set(batch.in_training) - self._running.keys():
+                        batch.drop(key)
                     self._measure(batch)
                     keeper.at_pause(batch, self._in_training(batch))
             self._collect()
@@ -219,11 +221,13 @@ class _Batch:
         return lesson.learner
 
     def _in_training(self, batch: FusedBatch) -> list[Running]:
-        return [self._running[key] for key in batch.in_training if key in self._running]
+        return [self._running[key] for key in batch.in_training]
 
     def _note(self, event: Losses) -> None:
-        """Tell the metrics of a bot's last steps; end a bot whose loss is no number."""
-        running = self._running[event.key]
+        """Tell the metrics of a bot's last steps; end a bot whose loss is no number, or that nobody waits for."""
+        running = self._running.get(event.key)
+        if running is None:
+            return
         try:
             with logged_to(running.member.log_file):
                 running.note(event)
