@@ -111,18 +111,19 @@ class ControlPlane:
         """Return a client that is known to the apiserver as a user in a group."""
         return KubernetesClient(self.server, self.authority.root.certificate, self.authority.client(name, user, group))
 
-    def start(self) -> None:
-        """Start what does not run and wait until the apiserver is ready."""
+    def start(self) -> bool:
+        """Start what does not run and wait until the apiserver is ready; tell whether that was started."""
         self.authority.create()
         self.administrator.write_kubeconfig(self.kubeconfig)
         self._etcd().start()
         apiserver = self._apiserver()
-        apiserver.start()
+        is_new = apiserver.start()
         apiserver.wait_until(self.administrator.is_ready)
         if self._with_controllers:
             self._controllers().start()
         if self._with_scheduler:
             self._scheduler().start()
+        return is_new
 
     def stop(self) -> None:
         """Stop everything, the apiserver before the etcd that it writes to."""

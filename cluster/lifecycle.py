@@ -43,7 +43,11 @@ def up(paths: Paths, gpus: int) -> None:
         plane = control_plane(paths, programs["kubernetes"].result())
         is_new = not (paths.control_plane / "etcd").exists()
         with step("starting the control plane"):
-            plane.start()
+            if plane.start():
+                # kube-proxy empties the chain of an endpoint that goes and comes, and never fills it again: the
+                # service `kubernetes` would lead nowhere.
+                processes.stop(paths.run / "kube-proxy.json")
+                network.forget_services()
         if is_new:
             containerd.forget_pods(paths)
         with step("starting the node"):

@@ -98,10 +98,15 @@ def leads_to_services() -> bool:
         return probe.connect_ex((API_SERVICE_ADDRESS, 443)) == 0
 
 
-def down() -> None:
-    """Take away all that `up`, kube-proxy and the pods have added; the guard goes last."""
+def forget_services() -> None:
+    """Take away kube-proxy's rules, so that it lays all of them when it starts."""
     for family, table in KUBE_PROXY_TABLES:
         _try(["nft", "delete", "table", family, table])
+
+
+def down() -> None:
+    """Take away all that `up`, kube-proxy and the pods have added; the guard goes last."""
+    forget_services()
     _try(["ip", "link", "delete", BRIDGE])
     _try(["ip", "route", "delete", "unreachable", POD_RANGE])
     _try(["nft", "delete", "table", "inet", GUARD])
