@@ -24,8 +24,11 @@ def count_seconds(run: Run, pods: Sequence[ObservedPod], now: datetime) -> int:
 
     Where all pods are gone, the time counts from the start that stands in status until now.
     """
+    spans = _spans(pods, now)
+    if not spans and run.attempt_start_time is not None:
+        spans = [(run.attempt_start_time, now)]
     seconds, held_until = 0.0, None
-    for start, end in sorted(_spans(run, pods, now)):
+    for start, end in sorted(spans):
         begin = start if held_until is None else max(start, held_until)
         seconds += max(0.0, (end - begin).total_seconds())
         held_until = end if held_until is None else max(end, held_until)
@@ -34,13 +37,15 @@ def count_seconds(run: Run, pods: Sequence[ObservedPod], now: datetime) -> int:
 
 def close_attempt(run: Run, pods: Sequence[ObservedPod], holding: Holding, now: datetime) -> Run:
     """Return the run with the time of the attempt that ends now added up: of the GPU time, its share."""
-    spans = _spans(run, pods, now, holding.nodes)
-    pod_seconds = max(0, round(sum((end - start).total_seconds() for start, end in spans)))
-    gpu_seconds = round(pod_seconds * holding.gpus / holding.bots) if run.job_kind == "train" else 0
+    seconds = count_seconds(run, pods, now)
+    known = sum(max(0.0, (end - start).total_seconds()) for start, end in _spans(pods, now))
+    # Pods that are gone began and ended with the others.
+    num_gone = max(0, holding.nodes - len({pod.index for pod in pods}))
+    gpu_seconds = (known + num_gone * seconds) * holding.gpus / holding.bots
     return run.model_copy(
         update={
-            "active_seconds": run.active_seconds + count_seconds(run, pods, now),
-            "gpu_seconds": run.gpu_seconds + gpu_seconds,
+            "active_seconds": run.active_seconds + seconds,
+            "gpu_seconds": run.gpu_seconds + (round(gpu_seconds) if run.job_kind == "train" else 0),
             "attempt_start_time": None,
         }
     )
@@ -52,9 +57,6 @@ def count_end(run: Run, *, is_from_outside: bool) -> Run:
     return run.model_copy(update={field: getattr(run, field) + 1})
 
 
-def _spans(run: Run, pods: Sequence[ObservedPod], now: datetime, nodes: int = 1) -> list[_Span]:
-    """Return from when to when each pod has held its node; of pods that are all gone, there were so many."""
-    spans = [(pod.started, pod.finished or now) for pod in pods if pod.started is not None]
-    if not spans and run.attempt_start_time is not None:
-        spans = [(run.attempt_start_time, now)] * nodes
-    return spans
+def _spans(pods: Sequence[ObservedPod], now: datetime) -> list[_Span]:
+    """Return from when to when each pod has held its node."""
+    return [(pod.started, pod.finished or now) for pod in pods if pod.started is not None]

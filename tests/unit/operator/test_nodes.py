@@ -159,7 +159,25 @@ def test_times_that_overlap_count_once_and_gaps_not_at_all() -> None:
     pods = [replace(base, started=at[start], finished=at[end]) for start, end in spans]
 
     assert count_seconds(run, pods, at[99]) == 40
-    assert close_attempt(run, pods, Holding(2, 4), at[99]).gpu_seconds == (20 + 20 + 3 + 10) * 4
+    assert close_attempt(run, pods, Holding(1, 4), at[99]).gpu_seconds == (20 + 20 + 3 + 10) * 4
+
+
+def test_a_pod_that_is_gone_before_the_other_counts_as_long() -> None:
+    life = make_life()
+    stopped = make_failure("Interrupted", 170)
+
+    life.step(observe(life, pod(life, 0, exit_code=170, outcome=stopped), state="failed"))
+
+    assert life.bot.status.run.gpu_seconds == 30 * 2 * 2
+
+
+def test_a_pod_that_never_started_held_nothing() -> None:
+    life = make_life()
+    pods = [pod(life, 0, exit_code=173, outcome=PEER_LOST), pod(life, 1, unschedulable="no room")]
+
+    life.step(observe(life, *pods, state="failed"))
+
+    assert life.bot.status.run.gpu_seconds == 30 * 2
 
 
 def test_pods_that_vanished_count_from_the_start_in_status() -> None:
