@@ -100,7 +100,7 @@ def follow_job(situation: Situation, run: Run) -> Plan:
     wanted = status.note_quota(bot, status.working(bot, phase, verdict, now, **changes), quota, now)
     if wanted != bot.status:
         # Worth no write of their own: they only count should the pod or a shared Job vanish before its end is seen.
-        run = run.model_copy(update={"job_uid": job.uid, **_note_start(run, pod)})
+        run = run.model_copy(update={"job_uid": job.uid, **_note_start(run, job, pod)})
         working = status.working(bot, phase, verdict, now, **{**changes, "run": run})
         wanted = status.note_quota(bot, working, quota, now)
     left = seconds_left(bot.spec, run, observed.pods, now)
@@ -291,9 +291,11 @@ def is_shared(bot: TweetBot, run: Run) -> bool:
     return run.job_name is not None and run.job_name != own_name
 
 
-def _note_start(run: Run, pod: ObservedPod | None) -> dict[str, Any]:
-    is_news = pod is not None and pod.started is not None and run.attempt_start_time is None
-    return {"attempt_start_time": pod.started} if is_news and pod else {}
+def _note_start(run: Run, job: ObservedJob, pod: ObservedPod | None) -> dict[str, Any]:
+    if pod is None or pod.started is None or run.attempt_start_time is not None:
+        return {}
+    # What a queue has stopped, and is counted, may still be seen for a while.
+    return {"attempt_start_time": pod.started} if pod.is_live or not job.is_held_back else {}
 
 
 def _close(situation: Situation, run: Run) -> Run:

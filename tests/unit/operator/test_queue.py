@@ -140,6 +140,18 @@ def test_a_preemption_is_counted_once_and_the_next_one_again(training: Life) -> 
         assert (training.bot.status.phase, quota(training).status) == ("Training", "True")
 
 
+def test_a_stopped_pod_that_can_still_be_seen_is_not_counted_again(training: Life) -> None:
+    before = training.bot.status.run
+    pod = read_pod(make_pod(training.bot, exit_code=170))
+    for reason in ("preempted", "no room", "still no room"):
+        word = replace(WAITS, message=reason)
+        training.step(observe(training, "suspended", word, pods=(pod,)))
+
+    run = training.bot.status.run
+    assert (run.preemptions, run.active_seconds - before.active_seconds) == (1, 30)
+    assert "still no room" in training.message
+
+
 def test_what_a_stopped_trainer_said_does_not_end_the_attempt(training: Life) -> None:
     stopped = Result(outcome=make_failure("Interrupted", 170), pod_uid="uid-of-former")
 
