@@ -1,5 +1,6 @@
 """What a TweetBotBatch needs to know of one of its bots: a few facts, read once from each watch event."""
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from tweetbot_api import names
 from tweetbot_operator.observed import Document, Key, Owner
 
+LONGEST_MESSAGE = 160
 _ENDED = {"Succeeded", "Failed"}
 
 
@@ -28,7 +30,7 @@ class Member:
     """From acceptance to the end of the last run."""
     loss: float | None
     reason: str
-    """Why it is as it is, and the sentence that goes with it."""
+    """Why it failed, and the beginning of the sentence that goes with it; empty for others."""
     message: str
     is_deleting: bool
 
@@ -47,7 +49,7 @@ def read_batch(document: Document) -> Owner | None:
     """Return the TweetBotBatch that owns a bot, or None for a bot of its own."""
     for owner in document["metadata"].get("ownerReferences") or ():
         if owner["kind"] == names.BATCH_KIND and owner["apiVersion"] == names.API_VERSION:
-            return Owner(owner["name"], owner["uid"])
+            return Owner(sys.intern(owner["name"]), sys.intern(owner["uid"]))
     return None
 
 
@@ -55,12 +57,13 @@ def read_member(document: Document, batch: Owner) -> Member:
     """Return the facts of a bot."""
     metadata, status = document["metadata"], document.get("status") or {}
     run = status.get("run") or {}
-    reason, message = _read_cause(status)
+    phase = status.get("phase") or "Pending"
+    reason, message = _read_cause(status) if phase == "Failed" else ("", "")
     return Member(
         key=Key(metadata["namespace"], metadata["name"]),
         batch=batch,
         resource_version=metadata["resourceVersion"],
-        phase=status.get("phase") or "Pending",
+        phase=sys.intern(phase),
         is_settled=status.get("observedGeneration") == metadata.get("generation"),
         run_token=document["spec"].get("runID"),
         percent=(status.get("progress") or {}).get("percent", 0),
@@ -77,7 +80,7 @@ def _read_cause(status: dict[str, Any]) -> tuple[str, str]:
     conditions = status.get("conditions") or ()
     ready: dict[str, Any] = next((condition for condition in conditions if condition["type"] == "Ready"), {})
     cause = status.get("failure") or ready
-    return cause.get("reason", ""), cause.get("message", "")
+    return sys.intern(cause.get("reason", "")), cause.get("message", "")[:LONGEST_MESSAGE]
 
 
 def _measure(run: dict[str, Any]) -> float | None:

@@ -2,11 +2,17 @@
 
 import json
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 from tweetbot_operator.bot_batches.member import Member, read_batch, read_member
 from tweetbot_operator.observed import Document, Key
 from tweetbot_operator.store import Facts, read_key, read_version
+
+
+class _StoredBatch(NamedTuple):
+    version: int
+    uid: str
+    body: bytes
 
 
 class Roster:
@@ -14,7 +20,7 @@ class Roster:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._batches: dict[Key, tuple[int, bytes]] = {}
+        self._batches: dict[Key, _StoredBatch] = {}
         self._members: Facts[Member] = Facts()
 
     def put_batch(self, document: Document) -> Key:
@@ -24,8 +30,8 @@ class Roster:
         body = json.dumps({**document, "metadata": metadata}, separators=(",", ":")).encode()
         with self._lock:
             present = self._batches.get(key)
-            if present is None or present[0] <= version:
-                self._batches[key] = version, body
+            if present is None or present.version <= version:
+                self._batches[key] = _StoredBatch(version, metadata["uid"], body)
         return key
 
     def drop_batch(self, key: Key) -> None:
@@ -39,13 +45,14 @@ class Roster:
             present = self._batches.get(key)
         if present is None:
             return None
-        document: dict[str, Any] = json.loads(present[1])
+        document: dict[str, Any] = json.loads(present.body)
         return document
 
     def is_batch(self, key: Key, uid: str) -> bool:
         """Tell whether there is a TweetBotBatch of this name and uid."""
-        document = self.batch(key)
-        return document is not None and document["metadata"]["uid"] == uid
+        with self._lock:
+            present = self._batches.get(key)
+        return present is not None and present.uid == uid
 
     def put_member(self, document: Document) -> Key | None:
         """Keep the facts of a bot; return the name of the batch that owns it, or None for a bot of its own."""

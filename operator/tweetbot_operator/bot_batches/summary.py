@@ -9,7 +9,6 @@ from tweetbot_api.bot_batch import MOST_FAILURES, MOST_REASONS, BotCounts, BotFa
 from tweetbot_operator.bot_batches.member import Member
 from tweetbot_operator.bot_batches.roll import Roll
 
-_LONGEST_MESSAGE = 160
 _DECIMALS = 4
 
 
@@ -72,4 +71,4 @@ def _mean_percent(roll: Roll) -> int | None:
 
 
 def _describe(member: Member) -> BotFailure:
-    return BotFailure(name=member.key.name, reason=member.reason, message=member.message[:_LONGEST_MESSAGE])
+    return BotFailure(name=member.key.name, reason=member.reason, message=member.message)
