@@ -52,12 +52,12 @@ def bots(api: Api, namespace: str) -> dict[str, Document]:
 
 def play(api: Api, namespace: str, failing: Collection[str] = ()) -> None:
     """End every pod: each bot of its Job well, but for the failing ones, which have too little text."""
-    owners = {job["metadata"]["name"]: job["metadata"]["ownerReferences"] for job in api.list(namespace, "jobs")}
     for pod in api.list(namespace, "pods"):
         labels = pod["metadata"]["labels"]
-        if pod["status"]["phase"] in {"Succeeded", "Failed"} or labels["batch.kubernetes.io/job-name"] not in owners:
+        path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{labels['batch.kubernetes.io/job-name']}"
+        if pod["status"]["phase"] in {"Succeeded", "Failed"} or not api.exists(path):
             continue
-        bots_of_job = [owner["name"] for owner in owners[labels["batch.kubernetes.io/job-name"]]]
+        bots_of_job = [owner["name"] for owner in api.call("GET", path)["metadata"]["ownerReferences"]]
         good = make_outcome(labels["tweetbot.dev/job-kind"])
         outcomes = [make_failure("TooLittleText", 65) if name in failing else good for name in bots_of_job]
         api.end_shared_pod(pod, outcomes, 65 if set(failing) & set(bots_of_job) else 0)
@@ -66,6 +66,7 @@ def play(api: Api, namespace: str, failing: Collection[str] = ()) -> None:
 def wait_playing(api: Api, namespace: str, phase: str, failing: Collection[str] = (), seconds: float = 60) -> Document:
     def look() -> bool:
         play(api, namespace, failing)
+        time.sleep(0.4)
         return api.call("GET", f"{batches_path(namespace)}/team")["status"].get("phase") == phase
 
     wait_for(look, seconds)
