@@ -75,8 +75,8 @@ def test_a_bot_with_too_little_text_asks_for_no_gpu(crowd: Bots) -> None:
 
 def test_when_a_pod_is_stopped_finished_bots_keep_their_results_and_the_rest_resume(bots: Bots) -> None:
     short, long = ("eve", "fay"), ("gus", "hal")
-    for name in (*short, *long):
-        bots.upload_archive(name, posts=120)
+    for name, posts in dict.fromkeys(short, 120).items() | dict.fromkeys(long, 1200).items():
+        bots.upload_archive(name, posts=posts)
     specs = {name: {"training": {"epochs": 2}} for name in short} | {
         name: {"training": {"epochs": 50}} for name in long
     }

@@ -79,3 +79,20 @@ def test_many_posts_are_written_in_parts_and_are_the_same(monkeypatch):
     at_once = run(base, [learner])["ann"].posts
     monkeypatch.setattr(decoding, "POSTS_AT_ONCE", 3)
     assert run(base, [learner])["ann"].posts == at_once
+
+
+def test_a_bot_that_is_done_does_not_wait_for_long_ones():
+    learners = [make_learner("ann", 5), make_learner("bob", 200)]
+    seconds = iter(range(0, 10_000, 15))
+    batch = FusedBatch(
+        make_base(),
+        num_slots=2,
+        num_rows=1,
+        num_tokens=NUM_TOKENS,
+        compute_dtype=torch.float32,
+        weight_decay=0.0,
+        clock=lambda: next(seconds),
+    )
+    events = [type(event).__name__ for event in batch.run(learners)]
+    assert events.index("Trained") < len(events) // 2
+    assert events.count("Trained") == 2

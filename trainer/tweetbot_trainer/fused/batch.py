@@ -1,13 +1,15 @@
 """From texts to trained, measured and writing models, many at a time: what a Job does with its bots on the device.
 
 Bots that are done wait in a bank of weights until it is full, so that measuring and writing are as fused as training
-is; their slots train the next bots meanwhile.
+is; their slots train the next bots meanwhile. None waits for long: its owner does too.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -18,6 +20,9 @@ from tweetbot_trainer.fused.decoding import Sampling, StackedWriter
 from tweetbot_trainer.fused.engine import FusedTrainer
 from tweetbot_trainer.fused.gpt2 import StackedGPT2, trainable_parameters
 from tweetbot_trainer.fused.weights import Layout
+
+BANKED_SECONDS: Final = 20.0
+"""How long a bot that is done waits for others to be measured with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,7 @@ class FusedBatch:
         compute_dtype: torch.dtype,
         weight_decay: float,
         is_asked_to_stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         parameters = trainable_parameters(base)
         self._layout = Layout.of(parameters)
@@ -74,6 +80,8 @@ class FusedBatch:
         self._writer = StackedWriter(base.config, compute_dtype)
         self._num_tokens = num_tokens
         self._is_asked_to_stop = is_asked_to_stop
+        self._clock = clock
+        self._banked_since = 0.0
         self._running: dict[str, Learner] = {}
         self._banked: dict[str, tuple[int, Learner]] = {}
         """Bots that have made all their steps, and their places in the bank."""
@@ -100,6 +108,8 @@ class FusedBatch:
                 case Pause():
                     yield event
                     self._look()
+                    if self._clock() - self._banked_since > BANKED_SECONDS:
+                        yield from self._finish()
                 case Losses():
                     yield event
                     if not math.isfinite(event.losses[-1]):
@@ -145,6 +155,8 @@ class FusedBatch:
 
     def _put(self, finished: Finished) -> None:
         place = len(self._banked)
+        if place == 0:
+            self._banked_since = self._clock()
         for name, view in self._layout.views(self._bank[place : place + 1]).items():
             view[0].copy_(finished.weights[name])
         self._banked[finished.key] = (place, self._running.pop(finished.key))
