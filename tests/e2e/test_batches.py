@@ -13,6 +13,7 @@ pytestmark = pytest.mark.e2e
 GOOD = [f"bot-{number:02}" for number in range(1, 12)]
 POISONED, TOO_SHORT = "poisoned", "too-short"
 DATASET = "dataset/posts.jsonl"
+PATIENT = {"batching": {"maxBots": 8, "windowSeconds": 200}}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def crowd(bots_module: Bots) -> Iterator[Bots]:
     for name in (*GOOD, POISONED):
         bots_module.upload_archive(name, posts=120)
     bots_module.upload_archive(TOO_SHORT, posts=20)
-    with bots_module.operator_values({"batching": {"maxBots": 8, "windowSeconds": 200}}):
+    with bots_module.operator_values(PATIENT):
         bots_module.apply_all({name: {} for name in (*GOOD, POISONED, TOO_SHORT)})
         key = find_key(bots_module, POISONED, DATASET)
         bots_module.s3.put_object(Bucket=OUTPUT_BUCKET, Key=key, Body=b"somebody else's posts")
@@ -75,17 +76,18 @@ def test_a_bot_with_too_little_text_asks_for_no_gpu(crowd: Bots) -> None:
 
 def test_when_a_pod_is_stopped_finished_bots_keep_their_results_and_the_rest_resume(bots: Bots) -> None:
     short, long = ("eve", "fay"), ("gus", "hal")
-    for name, posts in dict.fromkeys(short, 120).items() | dict.fromkeys(long, 1200).items():
+    for name, posts in dict.fromkeys(short, 120).items() | dict.fromkeys(long, 300).items():
         bots.upload_archive(name, posts=posts)
-    specs = {name: {"training": {"epochs": 2}} for name in short} | {
-        name: {"training": {"epochs": 50}} for name in long
-    }
-    bots.apply_all(specs)
-    manifests = {name: find_key(bots, name, "/manifest.json") for name in short}
-    stored = {name: bots.s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["ETag"] for name, key in manifests.items()}
+    specs = {name: {"training": {"epochs": 2 if name in short else 50}} for name in (*short, *long)}
+    with bots.operator_values(PATIENT):
+        bots.apply_all(specs)
+        manifests = {name: find_key(bots, name, "/manifest.json") for name in short}
+        stored = {name: bots.s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["ETag"] for name, key in manifests.items()}
 
-    (pod,) = bots.pods("tweetbots-4", "train")
-    bots.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+        (pod,) = bots.pods("tweetbots-4", "train")
+        bots.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+        for name in long:
+            bots.wait_until(name, lambda bot: bot["status"]["run"]["attempt"] == 2)
 
     ended = {name: bots.wait_until_ended(name)["status"] for name in (*short, *long)}
     assert {status["phase"] for status in ended.values()} == {"Succeeded"}
