@@ -246,10 +246,12 @@ def _describe_job(situation: Situation) -> tuple[Verdict, float]:
 
 def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:
     """Return the status fields that the trainer's progress changes now, and when to look again."""
-    current, report = situation.bot.status, situation.observed.report
+    current, report, job = situation.bot.status, situation.observed.report, situation.observed.job
+    if job is not None and job.state == "suspended":
+        return {"stage": None}, CHECK_SECONDS
     if report is None or not heartbeat.is_news(current, report):
         return {}, CHECK_SECONDS
-    num_bots = len(situation.observed.job.owners) if situation.observed.job else 1
+    num_bots = len(job.owners) if job else 1
     seconds = heartbeat.seconds_until_due(current, report, num_bots, situation.now)
     if seconds > 0:
         return {}, seconds

@@ -135,6 +135,7 @@ def test_each_failure_leaves_less_company() -> None:
         ("train", {}, 1, False),
         ("purge", {}, 64, False),
         ("train", {"resources": {"gpus": 4}}, 64, False),
+        ("train", {"resources": {"nodes": 2, "gpus": 0}}, 64, False),
         ("prepare", {"resources": {"gpus": 4}}, 64, True),
     ],
 )

@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.operator.factories import NOW, make_failure, make_job, make_outcome, make_pod, make_tweetbot
-from tests.unit.operator.life import Life
-from tests.unit.operator.world import World
+from tests.unit.operator.life import Life, report
+from tests.unit.operator.world import BOT, World
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import Condition
+from tweetbot_operator.inbox import Attempt
 from tweetbot_operator.observed import (
     Observed,
     ObservedJob,
@@ -165,6 +166,18 @@ def test_what_a_stopped_trainer_said_does_not_end_the_attempt(training: Life) ->
     assert quota(training) is None
 
 
+def test_what_a_stopped_trainer_reported_is_not_taken_for_progress(training: Life) -> None:
+    training.step(observe(training, "active", report=report(training.bot, "Training", 50)))
+    late = report(training.bot, "Training", 60, seconds=30)
+    training.now = NOW + timedelta(seconds=60)
+
+    training.step(observe(training, "suspended", WAITS, report=late))
+
+    status = training.bot.status
+    assert (status.phase, status.stage, status.progress.percent) == ("Queued", None, 50)
+    assert training.step(observe(training, "suspended", WAITS, report=late)).status is None
+
+
 def test_a_job_that_fails_while_the_queue_stops_it_was_preempted(training: Life) -> None:
     pod = read_pod(make_pod(training.bot, exit_code=137))
     job = replace(see_job(training, "failed"), is_held_back=True)
@@ -220,6 +233,15 @@ def test_a_queue_that_has_not_looked_says_nothing(workloads: list[dict]) -> None
     assert read_workloads(workloads) is None
 
 
+def attempt_of(world: World) -> Attempt:
+    run = world.bot.status.run
+    return Attempt(world.bot.metadata.uid, run.id, run.job_kind, run.attempt)
+
+
+def report_progress(world: World) -> None:
+    world.inbox.put_report(BOT, attempt_of(world), report(world.bot, "Training", 10))
+
+
 def test_the_queue_is_asked_while_the_job_waits_and_not_while_it_works() -> None:
     world = World(**SPEC)
     world.settle()
@@ -229,6 +251,7 @@ def test_the_queue_is_asked_while_the_job_waits_and_not_while_it_works() -> None
     world.wait(30)
     world.settle()
     (job,) = [job for job in world.cluster.all("Job") if job["spec"].get("suspend")]
+    report_progress(world)
     waits = workload("2026-11-23T12:00:00Z", QuotaReserved=("False", "Pending", "no room"))
     waits["metadata"] |= {"name": "waits", "namespace": "default"}
     waits["metadata"]["labels"] = {"kueue.x-k8s.io/job-uid": job["metadata"]["uid"]}
@@ -236,6 +259,8 @@ def test_the_queue_is_asked_while_the_job_waits_and_not_while_it_works() -> None
     world.wait(20)
     world.settle()
     assert "no room" in next(item.message for item in world.bot.status.conditions if item.type == "QuotaReserved")
+
+    assert world.inbox.report(BOT, attempt_of(world)) is None, "it was said before the queue had its say"
 
     world.cluster.put({**job, "spec": {**job["spec"], "suspend": False}})
     world.start_pods()
