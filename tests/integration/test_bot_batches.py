@@ -5,18 +5,23 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import urllib3
 from kubernetes.config import new_client_from_config
+from moto.server import ThreadedMotoServer
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, ApiError, Document, bots_path, wait_for
 from tests.integration.operator_process import OperatorProcess
 from tests.unit.operator.factories import make_failure, make_outcome
 from tweetbot_api.names import HANDLES_PATH
+from tweetbot_trainer.handle_list import load_list_manifest, run_list_job
+from tweetbot_trainer.job import JobPaths
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
 TEMPLATE = {"spec": {"source": {"archive": {"uri": "s3://tweets/{handle}.zip"}}}}
@@ -117,6 +122,45 @@ def test_a_job_hands_the_handles_of_a_file_over_with_its_own_token(
     wait_for(lambda: set(bots(api, namespace)) == {"team-ann", "team-ben"})
     api.call("DELETE", f"{batches_path(namespace)}/team", {"propagationPolicy": "Foreground"})
     wait_for(lambda: not any(api.list(namespace, kind) for kind in ("jobs", "pods", "configmaps")))
+
+
+@pytest.fixture
+def s3_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An S3 server with a list of handles in it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+    client.create_bucket(Bucket="lists")
+    client.put_object(Bucket="lists", Key="team.csv", Body=b"name,account\nAnn,@ann\nBen,ben\n")
+    client.close()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def test_the_trainers_reader_and_the_operator_understand_each_other(
+    api: Api, namespace: str, tmp_path: Path, s3_endpoint: str
+) -> None:
+    template = {"spec": {**TEMPLATE["spec"], "output": {"s3": {"endpoint": s3_endpoint}}}}
+    csv = {"uri": "s3://lists/team.csv", "column": "account"}
+    create_batch(api, namespace, template=template, handlesFrom={"csv": csv})
+    wait_for(lambda: api.list(namespace, "pods"))
+    (pod,), (config_map,) = api.list(namespace, "pods"), api.list(namespace, "configmaps")
+    for name, text in config_map["data"].items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "token").write_text(api.request_token(pod))
+    paths = JobPaths(
+        manifest=tmp_path / "manifest.json",
+        token=tmp_path / "token",
+        work_dir=tmp_path / "work",
+        termination_message=tmp_path / "termination",
+    )
+
+    assert run_list_job(load_list_manifest(paths.manifest), paths) == 0
+
+    wait_for(lambda: set(bots(api, namespace)) == {"team-ann", "team-ben"})
 
 
 def test_a_killed_operator_makes_each_bot_once(
