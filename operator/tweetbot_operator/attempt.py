@@ -5,8 +5,7 @@ from typing import Any
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import JobKind
-from tweetbot_api.status import Failure, Phase, Run, TweetBotStatus
-from tweetbot_api.types import TweetBot
+from tweetbot_api.status import Failure, Run
 from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job
@@ -16,15 +15,16 @@ from tweetbot_operator.builders.service import build_service
 from tweetbot_operator.observed import ObservedJob, ObservedPod
 from tweetbot_operator.policies import heartbeat, silence
 from tweetbot_operator.policies.accounting import Holding, close_attempt, count_end
-from tweetbot_operator.policies.batching import build_candidate, may_share
+from tweetbot_operator.policies.batching import build_candidate
 from tweetbot_operator.policies.deadline import explain_deadline, is_used_up, seconds_left
 from tweetbot_operator.policies.ending import explain_failure, is_from_outside
 from tweetbot_operator.policies.queue import renew_quota
 from tweetbot_operator.policies.retry import choose_pause, explain_end
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.policies.waiting import describe_queue, describe_wait, describe_work, name_phase, name_work
+from tweetbot_operator.policies.waiting import describe_queue, describe_wait, name_phase
 from tweetbot_operator.resolve import locate_output, resolve
+from tweetbot_operator.sharing import assigned, is_shared, name_job, wait_for_company
 from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
 
 
@@ -48,37 +48,10 @@ def make_job(situation: Situation, run: Run) -> Plan:
         verdict = Verdict(Reason.RETRYING, f"attempt {run.attempt} waits for {former} of the former attempt to end")
         return Plan(status=status.working(bot, "Pending", verdict, now), requeue_after=CHECK_SECONDS)
     if run.job_name is None or (is_shared(bot, run) and situation.observed.is_left_out):
-        return _wait_for_company(situation, run)
+        return wait_for_company(situation, run)
     if is_shared(bot, run):
         return Plan(needs_shared_job=True)
     return Plan(create=(build_job(run.job_kind, run.job_name, [bot], situation.settings),), requeue_after=0)
-
-
-def _wait_for_company(situation: Situation, run: Run) -> Plan:
-    """Wait for others to share a Job with, unless there is an answer already."""
-    bot, kind = situation.bot, run.job_kind
-    if situation.observed.assignment is None:
-        dataset = bot.status.dataset
-        failures, settings, now = run.failed_attempts, situation.settings, situation.now
-        return Plan(candidate=build_candidate(bot, kind, run.attempt, failures, dataset, settings, now))
-    given = run.model_copy(update={"job_name": situation.observed.assignment.job_name})
-    return Plan(status=assigned(situation, given, {}))
-
-
-def assigned(situation: Situation, run: Run, changes: dict[str, Any]) -> TweetBotStatus:
-    """Return the status of an attempt that has the name of a Job which is about to be made.
-
-    A shared Job gets the status that it will have when its pod starts, for each write counts times the bots.
-    """
-    bot, now, kind = situation.bot, situation.now, run.job_kind
-    assignment, run = situation.observed.assignment, run.model_copy(update={"retry_time": None})
-    if assignment is None or not assignment.is_shared:
-        verdict = Verdict(Reason.PENDING, f"the Job {run.job_name} is about to be made")
-        return status.working(bot, "Pending", verdict, now, **changes, run=run)
-    is_queued = kind == "train" and resolve(bot, situation.settings).train.queue_name is not None
-    verdict = describe_queue(run.job_name or "") if is_queued else describe_work(kind)
-    phase: Phase = "Queued" if is_queued else name_work(kind)
-    return status.working(bot, phase, verdict, now, **{"stage": None, **changes}, run=run)
 
 
 def follow_job(situation: Situation, run: Run) -> Plan:
@@ -277,20 +250,6 @@ def _fail_run(situation: Situation, run: Run, failure: Failure) -> Plan:
 def _next_attempt(situation: Situation, run: Run, kind: JobKind, attempt: int, **changes: Any) -> Run:
     updated = run.model_copy(update={"job_kind": kind, "attempt": attempt, "job_uid": None, **changes})
     return updated.model_copy(update={"job_name": name_job(situation, kind, attempt, updated.failed_attempts)})
-
-
-def name_job(situation: Situation, kind: JobKind, attempt: int, failed_attempts: int) -> str | None:
-    """Return the name of the Job that an attempt has for itself; None if it waits for others to share one with."""
-    bot = situation.bot
-    if may_share(bot, kind, failed_attempts, situation.settings):
-        return None
-    return names.job_name(bot.metadata.name, bot.run_id, kind, attempt)
-
-
-def is_shared(bot: TweetBot, run: Run) -> bool:
-    """Tell whether the attempt was given to a Job together with others."""
-    own_name = names.job_name(bot.metadata.name, run.id, run.job_kind, run.attempt)
-    return run.job_name is not None and run.job_name != own_name
 
 
 def _note_start(run: Run, job: ObservedJob, pod: ObservedPod | None) -> dict[str, Any]:

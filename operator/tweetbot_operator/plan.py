@@ -16,13 +16,11 @@ from tweetbot_api.types import TweetBot
 from tweetbot_operator import status
 from tweetbot_operator.attempt import (
     advance,
-    assigned,
     end_by_deadline,
     fail_attempt,
     follow_job,
     give_way,
     make_job,
-    name_job,
     stall,
     suspend_attempt,
 )
@@ -38,6 +36,7 @@ from tweetbot_operator.policies.ttl import seconds_until_removal
 from tweetbot_operator.policies.useless import is_useless
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.settings import OperatorSettings
+from tweetbot_operator.sharing import assigned, name_job
 from tweetbot_operator.situation import Plan, Situation
 
 
