@@ -11,7 +11,8 @@ from tweetbot_operator.feed import Feed
 _OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
 _SELECTOR = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _CONNECT_SECONDS = 10
-_LIST_CHUNK = 500
+_LIST_CHUNK = 100
+"""Objects that are in memory as a whole at a time: 500 cost ten megabytes that Python keeps."""
 _IDLE_SECONDS = 0.05
 _WATCH_SECONDS = 60
 _WATCH_PATIENCE_SECONDS = 75

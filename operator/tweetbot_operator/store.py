@@ -6,6 +6,7 @@ status writes that fail if the object has changed meanwhile. Safe to use from se
 
 import json
 import threading
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class _Named(Protocol):
         ...
 
 
+_FAST = 1
 _DELETED_JOBS_KEPT = 10_000
 
 _Fact = TypeVar("_Fact", bound=_Named)
@@ -85,7 +87,7 @@ class Facts(Generic[_Fact]):
 
 @dataclass(frozen=True, slots=True)
 class StoredBot:
-    """A TweetBot as it was last seen: what is asked of many at once, and the whole as compact JSON."""
+    """A TweetBot as it was last seen: what is asked of many at once, and the whole as compressed JSON."""
 
     version: int
     uid: str
@@ -96,7 +98,7 @@ class StoredBot:
 
     def read(self) -> dict[str, Any]:
         """Return the object."""
-        document: dict[str, Any] = json.loads(self.body)
+        document: dict[str, Any] = json.loads(zlib.decompress(self.body))
         return document
 
 
@@ -122,7 +124,7 @@ class Store:
             uid=metadata["uid"],
             phase=str(status.get("phase") or "Pending"),
             job=_read_job_of(key, status.get("run") or {}),
-            body=json.dumps({**document, "metadata": metadata}, separators=(",", ":")).encode(),
+            body=zlib.compress(json.dumps({**document, "metadata": metadata}, separators=(",", ":")).encode(), _FAST),
         )
         with self._lock:
             present = self._bots.get(key)
