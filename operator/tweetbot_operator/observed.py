@@ -30,8 +30,8 @@ _LONGEST_MESSAGE = 1000
 _FAILED_BY_DISRUPTION = re.compile(r"has condition DisruptionTarget matching FailJob rule")
 _FAILED_BY_EXIT_CODE = re.compile(r"failed with exit code (\d+) matching FailJob rule")
 """What the Job controller writes when a rule of podFailurePolicy ends a Job: it stays when the pod is gone."""
-_FAILED_BY_STOP = "Job has reached the specified backoff limit"
-"""What it writes when no rule does: the rules leave out what SIGTERM ends."""
+_STOPPED = "BackoffLimitExceeded"
+"""The reason that it gives when no rule ends a Job: the rules leave out what SIGTERM ends."""
 
 
 class Key(NamedTuple):
@@ -258,7 +258,8 @@ def read_job(document: Document) -> ObservedJob:
         state=state,
         nodes=spec.get("parallelism") or 1,
         message=message,
-        is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None or message == _FAILED_BY_STOP,
+        is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None
+        or any(condition.get("reason") == _STOPPED for condition in _true_conditions(status)),
         exit_code=int(exit_code[1]) if exit_code else None,
         runs="" if state in {"succeeded", "failed"} else (metadata.get("annotations") or {}).get(ANNOTATION_RUNS, ""),
         is_deleting="deletionTimestamp" in metadata,

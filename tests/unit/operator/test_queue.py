@@ -200,13 +200,12 @@ def test_a_run_that_is_stopped_too_often_fails_and_its_job_does_not_come_back(tr
 
 
 def test_a_job_that_no_rule_failed_was_stopped() -> None:
-    bot = Life()
-    bot.step()
-    message = "Job has reached the specified backoff limit"
+    life = Life()
+    life.step()
+    job = make_job(life.bot, state="failed", message="Job has reached the specified backoff limit")
+    job["status"]["conditions"][0]["reason"] = "BackoffLimitExceeded"
 
-    job = read_job(make_job(bot.bot, state="failed", message=message))
-
-    assert job.is_disrupted
+    assert read_job(job).is_disrupted
 
 
 def workload(created: str, **conditions: tuple[str, str, str]) -> dict:
