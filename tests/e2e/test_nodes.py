@@ -106,8 +106,8 @@ def test_the_service_goes_with_the_job(pair: dict, bots_module: Bots) -> None:
 def test_when_one_pod_is_stopped_both_go_on_from_a_checkpoint_in_the_next_attempt(
     bots: Bots, base_model: dict[str, str]
 ) -> None:
-    bots.upload_archive("torn", posts=400)
-    training = RECIPE | {"epochs": 12, "deepspeed": {"zeroStage": 2}}
+    bots.upload_archive("torn", posts=240)
+    training = RECIPE | {"epochs": 10, "deepspeed": {"zeroStage": 2}}
     bots.apply("torn", baseModel=base_model, training=training, resources=POD | {"nodes": 2})
     bots.wait_until("torn", lambda bot: (bot["status"].get("progress") or {}).get("step", 0) > 0)
 
