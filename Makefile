@@ -58,7 +58,7 @@ verify: setup ## Fail if something generated is out of date
 	$(BIN)/python -m docs_gen --check
 
 ## --- tests ---
-.PHONY: test test-unit test-integration test-e2e
+.PHONY: test test-unit test-integration test-e2e test-slow
 UNIT := tests --ignore tests/integration --ignore tests/chart --ignore tests/e2e
 
 test: lint verify cluster-with-images ## All tests: unit, chart, integration (real apiserver), e2e (real kubelet)
@@ -74,6 +74,10 @@ test-integration: setup tools ## Tests of chart and operator against a real apis
 test-e2e: setup cluster-with-images ## Tests on the local cluster, with real pods
 	eval "$$($(PYTHON) -m cluster env)"
 	$(PYTEST) tests/e2e
+
+test-slow: setup cluster-with-images ## The tests that take minutes each: two thousand bots, Kueue
+	eval "$$($(PYTHON) -m cluster env)"
+	$(BIN)/python -m pytest -m slow tests
 
 ## --- benchmarks ---
 .PHONY: bench-control-plane bench-engine bench-parity bench-sources bench-training

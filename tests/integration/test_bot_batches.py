@@ -257,6 +257,7 @@ class Sizes:
                 self.seen.append(len(json.dumps(json.loads(line)["object"])))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_batch_of_two_thousand_stays_small_and_trains_each_bot_once(
     api: Api, namespace: str, control_plane: ControlPlane
