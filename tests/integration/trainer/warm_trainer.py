@@ -4,6 +4,7 @@ Reads one JSON object per line: `manifest` (of the run), `work` (a folder for th
 for the S3 store that the manifest names). Answers `{"pid": …}` once the attempt runs and `{"exit": …}` once it ended.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from tweetbot_trainer.distributed import start_deepspeed
 from tweetbot_trainer.job import Job, JobPaths, load_manifest
 from tweetbot_trainer.job_log import log_to_stdout
 from tweetbot_trainer.s3 import open_store
-from tweetbot_trainer.stages import load_stage
+from tweetbot_trainer.stages import load_stage, load_together
 
 
 def run_attempt(manifest: str, work: str, store: str | None) -> int:
@@ -29,13 +30,14 @@ def run_attempt(manifest: str, work: str, store: str | None) -> int:
         termination_message=Path(work, "termination-log"),
     )
     store_of = open_store if store is None else lambda _: LocalStore(Path(store))
-    return Job(load_manifest(paths.manifest, "train"), paths, store_of=store_of).run()
+    return Job(load_manifest(paths.manifest, "train"), paths, store_of=store_of, load_together=load_together).run()
 
 
 def main() -> None:
     torch.set_num_threads(1)
     train.STEPS_PER_REPORT = 1
     load_stage("train")
+    importlib.import_module("tweetbot_trainer.together.training")
     # Imports DeepSpeed; the group of one is the children's to use.
     start_deepspeed(torch.device("cpu"))
     for line in sys.stdin:
