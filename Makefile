@@ -80,12 +80,15 @@ test-slow: setup cluster-with-images ## The tests that take minutes each: two th
 	$(BIN)/python -m pytest -m slow tests
 
 ## --- benchmarks ---
-.PHONY: bench-control-plane bench-engine bench-parity bench-sources bench-training
+.PHONY: bench-control-plane bench-engine bench-job bench-parity bench-sources bench-training
 bench-engine: setup ## Our training engine beside the HuggingFace Trainer, on the same bots (OPTIONS="--mix log-uniform …")
 	$(BIN)/python -m benchmarks.engine $(OPTIONS)
 
 bench-control-plane: setup ## Our operator beside Kubeflow Trainer and plain Jobs on fake nodes (OPTIONS="--sizes 300 …")
 	$(BIN)/python -m benchmarks.control_plane $(OPTIONS)
+
+bench-job: setup ## One train Job of many small bots, from its first import to its last file (OPTIONS="--bots 64 …")
+	$(BIN)/python -m benchmarks.job $(OPTIONS)
 
 bench-sources: setup ## Memory and time that an archive of a million posts takes (POSTS=1000000)
 	$(BIN)/python -m benchmarks.sources $(or $(POSTS),1000000)

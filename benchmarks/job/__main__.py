@@ -64,7 +64,8 @@ def _make_job(folder: Path, num_bots: int, num_posts: int, endpoint: str) -> Non
         for number in range(num_bots)
     ]
     for config in bots:
-        store_dataset(open_store(config.output), {"thisisaito": make_sentences(num_posts)})
+        posts = {"thisisaito": make_sentences(num_posts)}
+        store_dataset(open_store(config.output), posts)
     manifest = RunManifest(job_kind="train", job_name="job", bots=bots)
     (folder / "manifest.json").write_text(json.dumps(manifest.to_wire()))
 

@@ -1,60 +1,94 @@
-"""loss.png: how the training loss fell, and where the held-out loss ended."""
+"""loss.png: how the training loss fell, and where the held-out loss ended.
 
+Typst draws it, as it sets the other picture: twenty milliseconds a bot, where a plotting library takes half a second.
+"""
+
+import json
+import math
 import textwrap
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+import typst
 
 from tweetbot_api.status import Evaluation
+from tweetbot_trainer.picture import drawable, fonts
 
-_BLUE, _PALE_BLUE, _ORANGE, _GREY, _INK = "#4457d6", "#c3caf5", "#d9662b", "#8a90a2", "#1d2233"
+SIZE: Final = (1080, 540)
+_PLOT: Final = {"left": 84, "top": 66, "width": 966, "height": 404}
+"""Where the axes are, in pixels."""
 _SMOOTHING: Final = 0.8
 """Weight of the past in the moving average."""
 _FEW_POINTS: Final = 4
+_MOST_POINTS: Final = 2_000
 _TITLE_CHARACTERS: Final = 80
+_X_TICKS, _Y_TICKS = 9, 7
+_MARGIN: Final = 0.06
+"""Share of the height that is left free above and below the losses."""
 
 
 def draw_loss_curve(path: Path, title: str, losses: Sequence[tuple[int, float]], evaluation: Evaluation | None) -> None:
     """Write the curve of (step, loss in nats per token), with the held-out loss before and after if it was measured."""
-    figure = Figure(figsize=(9, 4.5), dpi=120, layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12))
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    steps = [step for step, _ in losses]
-    values = [loss for _, loss in losses]
-    if len(steps) < _FEW_POINTS:
-        axes.plot(steps, values, color=_BLUE, linewidth=2.2, marker="o", label="training")
-    else:
-        axes.plot(steps, values, color=_PALE_BLUE, linewidth=1.2)
-        axes.plot(steps, smooth(values), color=_BLUE, linewidth=2.2, label="training (smoothed)")
-    if evaluation:
-        if evaluation.base_loss is not None:
-            axes.axhline(
-                evaluation.base_loss, color=_GREY, linestyle=":", linewidth=1.6,
-                label=f"held out, before training: {evaluation.base_loss:.2f}",
-            )  # fmt: skip
-        if evaluation.loss is not None:
-            axes.axhline(
-                evaluation.loss, color=_ORANGE, linestyle="--", linewidth=1.6,
-                label=f"held out, after training: {evaluation.loss:.2f}",
-            )  # fmt: skip
-    shown = textwrap.shorten(title, _TITLE_CHARACTERS, placeholder=" …")
-    axes.set_title(shown, loc="left", fontsize=13, fontweight="bold", color=_INK, pad=12, parse_math=False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("step", color=_INK)
-    axes.set_ylabel("loss (nats per token)", color=_INK)
-    axes.set_xlim(left=0)
-    axes.grid(axis="y", color="#e8eaf2")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GREY)
-    axes.tick_params(colors=_INK, length=3)
-    axes.legend(frameon=False, loc="best", labelcolor=_INK)
-    figure.savefig(path, metadata={"Software": None})
+    thinned = losses[:: max(1, math.ceil(len(losses) / _MOST_POINTS))]
+    values = [loss for _, loss in thinned]
+    levels = _levels(evaluation)
+    num_steps = losses[-1][0] if losses else 1
+    x_ticks = [tick for tick in ticks(0, num_steps, _X_TICKS) if tick == int(tick)]
+    low, high = _range([*values, *(level["loss"] for level in levels)])
+
+    def placed(numbers: Sequence[float]) -> list[tuple[float, float]]:
+        points = zip((step for step, _ in thinned), numbers, strict=True)
+        return [(round(step / num_steps, 5), round((loss - low) / (high - low), 5)) for step, loss in points]
+
+    is_short = len(thinned) < _FEW_POINTS
+    facts = {
+        "width": SIZE[0],
+        "height": SIZE[1],
+        "plot": _PLOT,
+        "title": drawable(textwrap.shorten(title, _TITLE_CHARACTERS, placeholder=" …")),
+        "pale": [] if is_short else placed(values),
+        "curve": placed(values if is_short else smooth(values)),
+        "dots": is_short,
+        "label": "training" if is_short else "training (smoothed)",
+        "levels": [level | {"place": (level["loss"] - low) / (high - low)} for level in levels],
+        "x": [{"text": f"{tick:,.0f}", "place": tick / num_steps} for tick in x_ticks],
+        "y": [{"text": f"{tick:.10g}", "place": (tick - low) / (high - low)} for tick in ticks(low, high, _Y_TICKS)],
+    }
+    template = files("tweetbot_trainer").joinpath("templates", "loss.typ").read_bytes()
+    picture = typst.compile(
+        template, format="png", ppi=72.0, font_paths=fonts(), sys_inputs={"data": json.dumps(facts)}
+    )
+    path.write_bytes(picture)
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Return about so many round numbers from low to high, at most one more, 1, 2 or 5 times a power of ten apart."""
+    least = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(least)) if least > 0 else 1.0
+    apart = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+    first, last = math.ceil(low / apart - 1e-9), math.floor(high / apart + 1e-9)
+    return [round(number * apart, 10) for number in range(first, last + 1)]
+
+
+def _levels(evaluation: Evaluation | None) -> list[dict[str, Any]]:
+    """Return the held-out losses with what the legend says of them."""
+    if evaluation is None:
+        return []
+    before, after = evaluation.base_loss, evaluation.loss
+    found = [("held out, before training", before, False), ("held out, after training", after, True)]
+    return [
+        {"text": f"{text}: {loss:.2f}", "loss": loss, "isAfter": is_after}
+        for text, loss, is_after in found
+        if loss is not None
+    ]
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    free = _MARGIN * (high - low) or 0.5
+    return low - free, high + free
 
 
 def smooth(values: Sequence[float]) -> list[float]:

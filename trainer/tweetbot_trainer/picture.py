@@ -67,7 +67,7 @@ def draw_predictions(
             template,
             format="png",
             ppi=72.0,
-            font_paths=_fonts(),
+            font_paths=fonts(),
             sys_inputs={"data": json.dumps(facts)},
         )
     )
@@ -103,7 +103,7 @@ def _font_order(text: str) -> list[str]:
     """Return all fonts, of the three that draw Chinese characters the one in whose language the posts seem to be."""
     east_asian = _JAPANESE if _KANA.search(text) else _KOREAN if _HANGUL.search(text) else _CHINESE
     first = [_FIRST_FONT, east_asian]
-    others = sorted(family for family in _fonts().families() if family not in {*first, *_LAST_FONTS})
+    others = sorted(family for family in fonts().families() if family not in {*first, *_LAST_FONTS})
     return [*first, *others, *_LAST_FONTS]
 
 
@@ -124,7 +124,8 @@ def _code_points() -> frozenset[int]:
 
 
 @cache
-def _fonts() -> typst.Fonts:
+def fonts() -> typst.Fonts:
+    """Return all fonts of the pictures, which the machine's own are not."""
     return typst.Fonts(
         include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(folder) for folder in _font_folders()]
     )

@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +44,7 @@ from tweetbot_trainer.stored_dataset import read_dataset, seed_of, tokenize
 from tweetbot_trainer.text_measures import add_writing
 from tweetbot_trainer.tracking import Tracker
 from tweetbot_trainer.train import train
+from tweetbot_trainer.versions import version_of
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def _generate(config: RunConfig, language_model: LanguageModel, reporter: Report
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed", "peft")}
+    return {name: version_of(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed", "peft")}
 
 
 def device_name(device: torch.device) -> str:

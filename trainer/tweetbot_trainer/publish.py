@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +33,7 @@ from tweetbot_trainer.output_manifest import RunFacts, write_output_manifest
 from tweetbot_trainer.progress import Reporter
 from tweetbot_trainer.showcase import write_showcase
 from tweetbot_trainer.tracking import Tracker
+from tweetbot_trainer.versions import version_of
 
 _STATUS_SAMPLES: Final = 3
 _STATUS_CHARACTERS: Final = 600
@@ -169,5 +169,5 @@ def _details(bot: TrainedBot) -> dict[str, Any]:
         "steps": bot.metrics.num_steps,
         "device": bot.device,
         "arithmetic": bot.arithmetic,
-        "versions": {name: version(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed")},
+        "versions": {name: version_of(name) for name in ("tweetbot-operator", "torch", "transformers", "deepspeed")},
     }

@@ -70,7 +70,7 @@ def measure(posts: Sequence[str], num_for_distinct: int) -> Writing:
         distinct2=distinct(compared, 2),
         hashtags=_mean(len(HASHTAG.findall(post)) for post in posts),
         mentions=_mean(len(MENTION.findall(post)) for post in posts),
-        emoji=_mean(emoji.emoji_count(post) for post in posts),
+        emoji=_mean(0 if post.isascii() else emoji.emoji_count(post) for post in posts),
     )
 
 

@@ -4,13 +4,13 @@ A tracker never fails a training and never holds it up for longer than the bound
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from tweetbot_api.names import JobKind, digest
 from tweetbot_api.runconfig import BotIdentity, RunConfig, WandbConfig
 from tweetbot_trainer.artifacts import Store
+from tweetbot_trainer.versions import version_of
 
 
 class Tracker(Protocol):
@@ -88,10 +88,10 @@ def tracked_config(config: RunConfig, *packages: str) -> dict[str, Any]:
     A run configuration holds no secrets; they are in the environment alone.
     """
     return {
-        "version": version("tweetbot-operator"),
+        "version": version_of("tweetbot-operator"),
         "handles": config.handles,
         "seed_data": config.training.seed,
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version_of(name) for name in packages},
         "run": config.to_wire(),
     }
 

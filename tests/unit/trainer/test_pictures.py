@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tweetbot_api.status import Evaluation
-from tweetbot_trainer.curve import draw_loss_curve, smooth
+from tweetbot_trainer.curve import draw_loss_curve, smooth, ticks
 from tweetbot_trainer.picture import SIZE, draw_predictions, drawable, is_right_to_left
 
 
@@ -91,7 +91,7 @@ def test_the_same_facts_give_the_same_picture(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-@pytest.mark.parametrize("num_points", [1, 3, 300])
+@pytest.mark.parametrize("num_points", [0, 1, 3, 300, 30_000])
 def test_a_curve_of_any_length_can_be_drawn(tmp_path, num_points):
     losses = [(5 * step, 4 - step / 100) for step in range(1, num_points + 1)]
     evaluation = Evaluation(loss=3.1, perplexity=22.2, base_loss=4.2, base_perplexity=66.7)
@@ -99,6 +99,33 @@ def test_a_curve_of_any_length_can_be_drawn(tmp_path, num_points):
     draw_loss_curve(tmp_path / "loss.png", "@ada", losses, None)
     with Image.open(tmp_path / "loss.png") as image:
         assert image.size == (1080, 540)
+
+
+def test_the_curve_falls_from_left_to_right_and_the_held_out_losses_are_lines_across(tmp_path):
+    losses = [(step, 4 - step / 100) for step in range(1, 101)]
+    evaluation = Evaluation(loss=3.2, perplexity=24.5, base_loss=3.9, base_perplexity=49.4)
+    draw_loss_curve(tmp_path / "loss.png", "@ada", losses, evaluation)
+    with Image.open(tmp_path / "loss.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    is_blue = (abs(pixels - [0x44, 0x57, 0xD6]).sum(axis=2) < 40)[:, :790]
+    heights = [np.flatnonzero(is_blue[:, column]).mean() for column in (150, 400, 700)]
+    assert heights == sorted(heights)
+    is_orange = abs(pixels - [0xD9, 0x66, 0x2B]).sum(axis=2) < 40
+    assert is_orange.sum(axis=1).max() > 300
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "want"),
+    [
+        (0, 33, [0, 5, 10, 15, 20, 25, 30]),
+        (3.02, 4.27, [3.2, 3.4, 3.6, 3.8, 4.0, 4.2]),
+        (2.9, 3.1, [2.9, 2.95, 3.0, 3.05, 3.1]),
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (5, 5, [5]),
+    ],
+)
+def test_ticks_are_round_numbers_and_few(low, high, want):
+    assert ticks(low, high, 7) == want
 
 
 def test_smoothing_starts_at_the_first_value_and_follows():
