@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from kubernetes.client import ApiClient
@@ -18,6 +18,7 @@ from benchmarks.control_plane.usage import Usage, read_usage
 from benchmarks.control_plane.watching import watch
 from tests.integration.api import Api
 
+PARTS_OF_THE_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 _CREATORS = 8
 _LOOK_SECONDS = 0.2
 _TELL_SECONDS = 5.0
@@ -48,7 +49,7 @@ class Measurement:
     """Requests that change something, by client and `verb resource`."""
     reads: dict[str, dict[str, int]] = field(default_factory=dict)
     usage: dict[str, Usage] = field(default_factory=dict)
-    """Of each controller and part of the control plane at the end."""
+    """Of each controller and part of the control plane; processor time from the first creation on."""
     quiet_seconds: float | None = None
     """How long nothing was asked of the operator; None if that was not tried."""
     quiet_writes: int | None = None
@@ -106,6 +107,7 @@ def measure(
     plane.allow_all(USER)
     user = Api(connect(plane.be_user(USER)))
     time.sleep(1)
+    before = _read_usage(plane, contestant)
     began = datetime.now(UTC)
     started = time.monotonic()
     with ThreadPoolExecutor(_CREATORS) as creators:
@@ -123,9 +125,15 @@ def measure(
         measurement.jobs_seconds = follower.last_job - started
     time.sleep(_LATE_EVENTS_SECONDS)
     _count(plane, measurement, began)
-    measurement.usage = {name: read_usage(pid) for name, pid in contestant.processes().items()}
-    for name in ("etcd", "kube-apiserver", "kube-controller-manager"):
-        measurement.usage[name] = read_usage(plane.component(name))
+    measurement.usage = {
+        name: replace(usage, cpu_seconds=usage.cpu_seconds - before[name].cpu_seconds)
+        for name, usage in _read_usage(plane, contestant).items()
+    }
+
+
+def _read_usage(plane: Plane, contestant: Contestant) -> dict[str, Usage]:
+    parts = {name: plane.component(name) for name in PARTS_OF_THE_PLANE}
+    return {name: read_usage(pid) for name, pid in {**contestant.processes(), **parts}.items()}
 
 
 def _wait_until_complete(follower: Follower, size: int, deadline: float, tell: Callable[[str], None]) -> None:
