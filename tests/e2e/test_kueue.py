@@ -13,7 +13,7 @@ from demo.storage import OUTPUT_BUCKET
 from tests.e2e.bots import Bots
 
 # Kueue has to be built and started, and five train pods run one after the other.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 QUEUES = Path(__file__).parents[2] / "examples/kueue/queues.yaml"
 QUOTA = {"cpu": 1, "memory": "4Gi", "nvidia.com/gpu": 1}
 POD = {"gpus": 1, "cpu": "1", "memory": "3Gi", "queueName": "bots"}
