@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 CALM_SECONDS = 1.0
 """Bots that are applied together come within this time of one another."""
+TURN_SECONDS = 3.0
+"""How long batches are assigned at a stretch: whoever stops the operator waits for that, be the bots ever so many."""
 
 
 class Dispatcher:
@@ -71,12 +73,14 @@ class Dispatcher:
 
     def dispatch(self, group: Group) -> float | None:
         """Give those of a group to Jobs who have waited enough; return after how many seconds to look again."""
-        waited = self._waiting.of(group)
+        began, waited = self._uptime(), self._waiting.of(group)
         limits = self._settings.batching
         with _tried_again():
             # Asked once: while one batch is assigned, those who come next have not been quiet, only unheard.
             is_time = bool(waited) and self._is_time(group, waited)
             for batch in choose_batches([item.candidate for item in waited], limits):
+                if self._uptime() - began > TURN_SECONDS:
+                    return 0
                 if is_full(batch, limits) or is_time:
                     self._assign(batch)
         return CALM_SECONDS if self._waiting.of(group) else None

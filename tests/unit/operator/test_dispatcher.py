@@ -1,5 +1,7 @@
 """Several bots in one Job: assigned, made, followed, left, and mended after every crash."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.unit.operator.company import Company
@@ -7,6 +9,7 @@ from tests.unit.operator.factories import make_failure, make_outcome, make_tweet
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.observed import Assignment, Key
+from tweetbot_operator.policies.batching import Group
 from tweetbot_operator.waiting import SHARED_JOB_SECONDS, SharedJob
 
 NAMES = ("ann", "ben", "cat")
@@ -40,6 +43,27 @@ def test_no_more_bots_share_a_job_than_the_platform_allows() -> None:
     sizes = sorted((kind, len(bots)) for kind, bots in world.jobs)
     assert sizes == [("prepare", 4), ("prepare", 8), ("train", 4), ("train", 8)]
     assert sorted(name for kind, bots in world.jobs if kind == "train" for name in bots) == names
+
+
+def test_slow_writes_are_made_in_turns_so_that_the_operator_can_be_stopped_between_them() -> None:
+    names = [f"bot-{number:02}" for number in range(24)]
+    world = Company(*names, max_bots=8)
+    assign, dispatch, jobs_at_a_turn = world.reconciler.assign, world.dispatcher.dispatch, []
+
+    def assign_slowly(key: Key, assignment: Assignment) -> object:
+        world.now += timedelta(seconds=1)
+        return assign(key, assignment)
+
+    def count_jobs(group: Group) -> float | None:
+        before = len(world.jobs)
+        seconds = dispatch(group)
+        jobs_at_a_turn.append(len(world.jobs) - before)
+        return seconds
+
+    world.reconciler.assign, world.dispatcher.dispatch = assign_slowly, count_jobs
+    world.run_on(3)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert max(jobs_at_a_turn) == 1
 
 
 def test_a_bot_that_comes_alone_waits_a_moment_and_has_jobs_of_its_own_name() -> None:
