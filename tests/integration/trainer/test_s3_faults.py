@@ -168,6 +168,7 @@ def bot(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        s3_client._make_client.cache_clear()
         monkeypatch.setattr(s3_client, "_READ_SECONDS", 0.3)
         monkeypatch.setattr(s3_client.TRANSFER, "multipart_threshold", LARGE)
         monkeypatch.setattr(s3_client.TRANSFER, "multipart_chunksize", LARGE // 2)
