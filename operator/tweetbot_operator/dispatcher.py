@@ -5,9 +5,10 @@ and it is made for all that have it in theirs. Whoever comes too late for a Job 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Protocol
 
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
@@ -41,6 +42,16 @@ TURN_SECONDS = 3.0
 """How long batches are assigned at a stretch: whoever stops the operator waits for that, be the bots ever so many."""
 
 
+class Map(Protocol):
+    """`map`, or what does the same in several threads."""
+
+    def __call__(
+        self, function: Callable[[Candidate], TweetBot | None], items: Sequence[Candidate], /
+    ) -> Iterable[TweetBot | None]:
+        """Call the function with each item; return the answers in their order."""
+        ...
+
+
 class Dispatcher:
     """Makes shared Jobs."""
 
@@ -57,7 +68,10 @@ class Dispatcher:
         metrics: Metrics,
         clock: Callable[[], datetime],
         uptime: Callable[[], float],
+        map_all: Map = map,
     ) -> None:
+        """Take, as `map_all`, what writes to several bots: side by side, for a Job waits for all of them."""
+        self._map = map_all
         self._cluster = cluster
         self._store = store
         self._waiting = waiting
@@ -142,19 +156,18 @@ class Dispatcher:
             self._assigning.discard(key)
 
     def _write_assignments(self, batch: Sequence[Candidate], assignment: Assignment) -> list[TweetBot]:
-        members = []
-        for candidate in batch:
-            self._waiting.drop(candidate.bot)
-            try:
-                bot = self._reconciler.assign(candidate.bot, assignment)
-            except (ConflictError, TransientError) as error:
-                # It comes to wait again by itself, and what is missed here is made up for by the rest.
-                logger.info("not assigned namespace=%s name=%s reason=%s", *candidate.bot, error)
-                self._ask_for(candidate.bot)
-                continue
-            if bot is not None:
-                members.append(bot)
-        return members
+        written = self._map(lambda candidate: self._write_assignment(candidate.bot, assignment), batch)
+        return [bot for bot in written if bot is not None]
+
+    def _write_assignment(self, key: Key, assignment: Assignment) -> TweetBot | None:
+        self._waiting.drop(key)
+        try:
+            return self._reconciler.assign(key, assignment)
+        except (ConflictError, TransientError) as error:
+            # It comes to wait again by itself, and what is missed here is made up for by the rest.
+            logger.info("not assigned namespace=%s name=%s reason=%s", *key, error)
+            self._ask_for(key)
+            return None
 
     def _confirm(self, key: Key, job: Key) -> TweetBot | None:
         """Return the bot as it is now, if its run still counts on the Job."""

@@ -47,6 +47,7 @@ from tweetbot_operator.workqueue import WorkQueue, run_workers
 logger = logging.getLogger(__name__)
 
 _THREADS_FOR_SERVER = 8
+_THREADS_FOR_ASSIGNMENTS = 8
 _BATCH_WORKERS = 2
 _WATCHED_KINDS = 4
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -90,7 +91,8 @@ async def run(settings: OperatorSettings, certificate: Certificate, identity: st
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="worker"))
     rate = settings.api_requests_per_second
-    cluster = Cluster(threads, Throttle(rate, int(2 * rate) + 1, uptime=time.monotonic, sleep=time.sleep))
+    connections = threads + _THREADS_FOR_ASSIGNMENTS
+    cluster = Cluster(connections, Throttle(rate, int(2 * rate) + 1, uptime=time.monotonic, sleep=time.sleep))
     metrics = Metrics(operator_version())
     trouble = _Trouble()
     async with _serve(build_health_application(trouble.describe, metrics), settings.server.health_port, None):
@@ -147,6 +149,7 @@ async def _act(
         metrics=metrics,
         clock=_now,
         uptime=time.monotonic,
+        map_all=ThreadPoolExecutor(_THREADS_FOR_ASSIGNMENTS, thread_name_prefix="assign").map,
     )
     batch_reconciler = BatchReconciler(
         cluster=cluster,

@@ -24,6 +24,7 @@ from tweetbot_operator.observed import (
     read_workloads,
 )
 from tweetbot_operator.policies.queue import tell_quota
+from tweetbot_operator.sharing import is_shared
 from tweetbot_operator.situation import CHECK_SECONDS
 from tweetbot_operator.store import Store, read_key
 
@@ -136,9 +137,9 @@ class Observer:
         """Return the pods that were made before the Job that is to be made now, for this attempt or an earlier one.
 
         The cluster is asked before a GPU is, and wherever there was an attempt before; a first prepare Job needs no
-        more than what is known.
+        more than what is known, nor does a first shared Job, which the dispatcher is about to make.
         """
-        if run.job_kind == "prepare" and run.attempt == 1:
+        if run.attempt == 1 and (run.job_kind == "prepare" or is_shared(bot, run)):
             return self._store.pods.of(_job_key(bot, run.job_name)) if run.job_name else []
         return [pod for pod in self._fetch_pods(bot, run) if pod.kind == run.job_kind]
 

@@ -1,5 +1,6 @@
 """Several bots in one Job: assigned, made, followed, left, and mended after every crash."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -34,6 +35,16 @@ def test_each_bot_of_a_batch_costs_three_status_writes_and_no_event() -> None:
     patches = [write for write in world.cluster.writes if write.startswith("patch")]
     assert len(patches) == 3 * len(names)
     assert len(world.cluster.writes) == len(patches) + 4
+
+
+def test_bots_may_be_assigned_side_by_side() -> None:
+    names = [f"bot-{number:02}" for number in range(16)]
+    world = Company(*names, max_bots=16)
+    with ThreadPoolExecutor(4) as pool:
+        world.dispatcher._map = pool.map
+        world.run_on(2)
+    assert world.jobs == [("prepare", names), ("train", names)]
+    assert set(world.statuses.values()) == {"Succeeded"}
 
 
 def test_no_more_bots_share_a_job_than_the_platform_allows() -> None:
