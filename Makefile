@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TAG ?= dev
 REGISTRY ?= docker.io/local
 IMAGES := operator prepare trainer
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 export PYTHONPATH := .
 export HF_HUB_OFFLINE ?= 1
