@@ -14,6 +14,8 @@ settings.load_profile("steady")
 _TESTS = Path(__file__).parent
 
 
+# First: xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one worker have the tests of a file, and all that use the local cluster: there is only one."""
     for item in items:
