@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 TAG ?= dev
 REGISTRY ?= docker.io/local
 IMAGES := operator prepare trainer
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 export PYTHONPATH := .
 export HF_HUB_OFFLINE ?= 1

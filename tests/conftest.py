@@ -1,9 +1,8 @@
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Workers of the test run share the machine; before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,14 +11,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
-_TESTS = Path(__file__).parent
+
+class OneWorkerPerFile(LoadScopeScheduling):
+    """A file's tests run in one worker, and so do all that use the local cluster, for there is only one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        return "e2e" if path.startswith("tests/e2e/") else path
 
 
-# A wrapper, for xdist reads the groups as the first of those that implement this hook.
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Let one worker have the tests of a file, and all that use the local cluster: there is only one."""
-    for item in items:
-        path = item.path.relative_to(_TESTS)
-        item.add_marker(pytest.mark.xdist_group("e2e" if path.parts[0] == "e2e" else str(path)))
-    yield
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneWorkerPerFile:
+    return OneWorkerPerFile(config, log)
