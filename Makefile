@@ -75,7 +75,7 @@ test-e2e: setup cluster-with-images ## Tests on the local cluster, with real pod
 	eval "$$($(PYTHON) -m cluster env)"
 	$(PYTEST) tests/e2e
 
-test-slow: setup cluster-with-images ## The tests that take minutes each: two thousand bots, Kueue
+test-slow: setup cluster-with-images ## The tests that take minutes each: an operator killed after each write, several pods, 2,000 bots, Kueue
 	eval "$$($(PYTHON) -m cluster env)"
 	$(BIN)/python -m pytest -m slow tests
 

@@ -74,6 +74,7 @@ def test_a_bot_with_too_little_text_asks_for_no_gpu(crowd: Bots) -> None:
     assert not any(TOO_SHORT in bots for bots in crowd.jobs("train").values())
 
 
+@pytest.mark.slow
 def test_when_a_pod_is_stopped_finished_bots_keep_their_results_and_the_rest_resume(bots: Bots) -> None:
     short, long = ("eve", "fay"), ("gus", "hal")
     for name, posts in dict.fromkeys(short, 120).items() | dict.fromkeys(long, 300).items():

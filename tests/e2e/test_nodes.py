@@ -10,7 +10,7 @@ from tests.e2e.bots import Bots
 from tests.tiny_gpt2 import save_tiny_gpt2
 
 # Each pod takes its time to import what it needs, and both share two cores.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 STILL_MODEL = "tiny-gpt2-still"
 RECIPE = {"seed": 7, "precision": "fp32", "epochs": 4}
 POD = {"gpus": 1, "cpu": "500m", "memory": "3Gi"}

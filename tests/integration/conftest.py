@@ -26,12 +26,18 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 @pytest.fixture(scope="session")
 def api(control_plane: ControlPlane) -> Api:
     """An administrator, with the CRDs served and the operator's user allowed what the table says."""
+    api = serve_crds(control_plane)
+    api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
+    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
+    return api
+
+
+def serve_crds(control_plane: ControlPlane) -> Api:
+    """Return an administrator of a control plane that knows our kinds from now on."""
     api = Api(new_client_from_config(str(control_plane.kubeconfig)))
     for path in sorted(CRDS.glob("*.yaml")):
         api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(path.read_text()))
         wait_for(lambda path=path: api.exists(f"/apis/tweetbot.dev/v1alpha1/{path.stem}"))
-    api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
-    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
     return api
 
 

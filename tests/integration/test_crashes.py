@@ -16,15 +16,29 @@ import yaml
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, ApiError, bots_path
+from tests.integration.conftest import serve_crds
 from tests.integration.deadly_proxy import DeadlyProxy
 from tests.integration.operator_process import OperatorProcess, write_settings
 from tests.unit.operator.factories import make_failure, make_outcome
 from tweetbot_api.messages import BotOutcome, Purged
 from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PATIENCE_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One of these tests' own: no other operator may lend a hand."""
+    folder = tmp_path_factory.mktemp("control-plane-of-crashes")
+    with ControlPlane(folder, controllers=True, scheduler=True) as control_plane:
+        yield control_plane
+
+
+@pytest.fixture(scope="module")
+def api(control_plane: ControlPlane) -> Api:
+    return serve_crds(control_plane)
 
 
 @dataclass

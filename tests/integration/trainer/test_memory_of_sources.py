@@ -9,6 +9,8 @@ from benchmarks.sources.__main__ import LIMIT_MIB, measure
 from benchmarks.sources.archive import write_archive
 from tests.factories import make_base_model
 
+pytestmark = pytest.mark.slow
+
 HANDLE = "thisisaito"
 FEW, MANY, MILLION = 10_000, 110_000, 1_000_000
 

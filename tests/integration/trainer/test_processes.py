@@ -25,7 +25,7 @@ from tweetbot_api.termination import decode_termination
 from tweetbot_trainer.artifacts import LocalStore
 
 # Each attempt imports everything in two processes.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STAGES = (0, 2, 3)
 GENERATION = {"samplesPerPrompt": 1, "minLength": 4, "maxLength": 16, "measuredPosts": 0}
 
