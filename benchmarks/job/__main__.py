@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from tests.factories import make_bot_identity, make_run_config, make_sentences
+from tests.s3_server import running_s3_server
 from tests.unit.trainer.language_model import save_tiny_gpt2, store_dataset
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_trainer.s3 import open_store
@@ -38,16 +38,10 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "HF_HUB_OFFLINE": "1"}
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    with running_s3_server() as endpoint, tempfile.TemporaryDirectory() as folder:
         boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="bots")
-        with tempfile.TemporaryDirectory() as folder:
-            _make_job(Path(folder), arguments.bots, arguments.posts, endpoint)
-            print(json.dumps(_run(Path(folder), arguments.profile), indent=2))
-    finally:
-        server.stop()
+        _make_job(Path(folder), arguments.bots, arguments.posts, endpoint)
+        print(json.dumps(_run(Path(folder), arguments.profile), indent=2))
 
 
 def _make_job(folder: Path, num_bots: int, num_posts: int, endpoint: str) -> None:

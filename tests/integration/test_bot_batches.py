@@ -13,11 +13,11 @@ import boto3
 import pytest
 import urllib3
 from kubernetes.config import new_client_from_config
-from moto.server import ThreadedMotoServer
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, ApiError, Document, bots_path, wait_for
 from tests.integration.operator_process import OperatorProcess
+from tests.s3_server import running_s3_server
 from tests.unit.operator.factories import make_failure, make_outcome
 from tweetbot_api.names import HANDLES_PATH
 from tweetbot_trainer.handle_list import load_list_manifest, run_list_job
@@ -129,15 +129,12 @@ def s3_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An S3 server with a list of handles in it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
-    client.create_bucket(Bucket="lists")
-    client.put_object(Bucket="lists", Key="team.csv", Body=b"name,account\nAnn,@ann\nBen,ben\n")
-    client.close()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with running_s3_server() as endpoint:
+        client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket="lists")
+        client.put_object(Bucket="lists", Key="team.csv", Body=b"name,account\nAnn,@ann\nBen,ben\n")
+        client.close()
+        yield endpoint
 
 
 def test_the_trainers_reader_and_the_operator_understand_each_other(

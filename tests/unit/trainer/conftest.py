@@ -3,19 +3,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.s3_server import running_s3_server
 from tests.unit.trainer.answering_server import AnsweringServer
 
 
 @pytest.fixture(scope="session")
 def s3_endpoint():
     """Return the address of an S3 server that lives in this process."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with running_s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import boto3
 import pytest
@@ -167,16 +169,28 @@ def test_an_object_is_created_only_once(store):
     assert store.read_bytes("manifest.json") == b"first"
 
 
+def test_one_of_many_who_create_an_object_at_the_same_time_succeeds(store):
+    names = [str(number).encode() for number in range(8)]
+    for key in map(str, range(20)):
+        with ThreadPoolExecutor(len(names)) as threads:
+            is_mine = list(threads.map(partial(store.create, key), names))
+        assert is_mine.count(True) == 1
+        assert store.read_bytes(key) == names[is_mine.index(True)]
+
+
 @pytest.mark.parametrize("status", [400, 501])
-def test_a_store_without_conditional_writes_is_asked_first(location, status):
+def test_a_store_without_conditional_writes_is_asked_first(location, status, request):
     client = open_client(location)
+    event = "provide-client-params.s3.PutObject"
 
     def refuse_conditions(params, **_):
         if "IfNoneMatch" in params:
             error = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": status}}
             raise ClientError(error, "PutObject")
 
-    client.meta.events.register("provide-client-params.s3.PutObject", refuse_conditions)
+    client.meta.events.register(event, refuse_conditions)
+    # All tests of this process share the client.
+    request.addfinalizer(lambda: client.meta.events.unregister(event, refuse_conditions))
     store = S3Store(client, "bots", "ns/bot/run")
     assert store.create("manifest.json", b"first")
     assert not store.create("manifest.json", b"second")
