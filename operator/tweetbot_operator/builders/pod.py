@@ -1,5 +1,6 @@
 """The pod of a Job: restricted, without a Kubernetes token of its own, its credentials from Secrets that it names."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -181,7 +182,7 @@ def _build_volumes(kind: str, config_map: str) -> list[dict[str, Any]]:
 
 
 def count_threads(cpu: str) -> int:
-    """Return how many threads a CPU quantity feeds: whole cores, at least one."""
+    """Return how many threads use a CPU quantity up: cores, rounded up."""
     number = re.match(r"[0-9.]+", cpu)
     cores = float(number[0]) if number else 1.0
-    return max(1, int(cores / 1000 if cpu.endswith("m") else cores))
+    return max(1, math.ceil(cores / 1000 if cpu.endswith("m") else cores))
