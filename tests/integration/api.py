@@ -4,11 +4,15 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes.client import ApiClient
+from kubernetes.config import new_client_from_config
 
+from cluster.control_plane import ControlPlane
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import CONTAINER, TOKEN_AUDIENCE
 from tweetbot_api.termination import encode_termination
@@ -16,6 +20,7 @@ from tweetbot_operator.permissions import Rule
 
 Document = dict[str, Any]
 PATIENCE_SECONDS = 30
+CRDS = Path(__file__).parents[2] / "crds"
 
 
 class ApiError(Exception):
@@ -148,6 +153,16 @@ class Api:
         path = f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/default/token"
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         return str(self.call("POST", path, body)["status"]["token"])
+
+
+def serve_crds(control_plane: ControlPlane) -> Api:
+    """Return an administrator of a control plane that knows our kinds from now on."""
+    api = Api(new_client_from_config(str(control_plane.kubeconfig)))  # type: ignore[no-untyped-call]
+    paths = sorted(CRDS.glob("*.yaml"))
+    for path in paths:
+        api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(path.read_text()))
+    wait_for(lambda: all(api.exists(f"/apis/tweetbot.dev/v1alpha1/{path.stem}") for path in paths))
+    return api
 
 
 def bots_path(namespace: str) -> str:

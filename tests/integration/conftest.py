@@ -2,18 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
-from kubernetes.config import new_client_from_config
 
 from cluster.control_plane import ControlPlane
-from tests.integration.api import Api, wait_for
+from tests.integration.api import Api, serve_crds, wait_for
 from tests.integration.operator_process import OperatorProcess, write_settings
 from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
-CRDS = Path(__file__).parents[2] / "crds"
 USER = "tweetbot-operator"
 
 
@@ -29,15 +25,6 @@ def api(control_plane: ControlPlane) -> Api:
     api = serve_crds(control_plane)
     api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
     api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
-    return api
-
-
-def serve_crds(control_plane: ControlPlane) -> Api:
-    """Return an administrator of a control plane that knows our kinds from now on."""
-    api = Api(new_client_from_config(str(control_plane.kubeconfig)))
-    for path in sorted(CRDS.glob("*.yaml")):
-        api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(path.read_text()))
-        wait_for(lambda path=path: api.exists(f"/apis/tweetbot.dev/v1alpha1/{path.stem}"))
     return api
 
 

@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 from cluster.control_plane import ControlPlane
-from tests.integration.api import Api, ApiError, bots_path
-from tests.integration.conftest import serve_crds
+from tests.integration.api import Api, ApiError, bots_path, serve_crds
 from tests.integration.deadly_proxy import DeadlyProxy
 from tests.integration.operator_process import OperatorProcess, write_settings
 from tests.unit.operator.factories import make_failure, make_outcome
