@@ -80,7 +80,7 @@ test-slow: setup cluster-with-images ## The tests that take minutes each: an ope
 	$(BIN)/python -m pytest -m slow tests
 
 ## --- benchmarks ---
-.PHONY: bench-control-plane bench-engine bench-job bench-parity bench-sources bench-training
+.PHONY: bench-control-plane bench-engine bench-job bench-parity bench-pods bench-sources bench-training
 bench-engine: setup ## Our training engine beside the HuggingFace Trainer, on the same bots (OPTIONS="--mix log-uniform …")
 	$(BIN)/python -m benchmarks.engine $(OPTIONS)
 
@@ -89,6 +89,10 @@ bench-control-plane: setup ## Our operator beside Kubeflow Trainer and plain Job
 
 bench-job: setup ## One train Job of many small bots, from its first import to its last file (OPTIONS="--bots 64 …")
 	$(BIN)/python -m benchmarks.job $(OPTIONS)
+
+bench-pods: setup cluster-with-images ## 64 bots at once on the local cluster: Jobs of many beside Jobs of their own (OPTIONS="--alone 16")
+	eval "$$($(PYTHON) -m cluster env)"
+	$(BIN)/python -m benchmarks.pods $(OPTIONS)
 
 bench-sources: setup ## Memory and time that an archive of a million posts takes (POSTS=1000000)
 	$(BIN)/python -m benchmarks.sources $(or $(POSTS),1000000)

@@ -19,7 +19,7 @@ def save_tiny_gpt2(folder: Path, context: int = 1024, dropout: float = 0.1) -> P
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet)
     tokenizer.train_from_iterator([TEXT], trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT)  # type: ignore[no-untyped-call]
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = GPT2Config(

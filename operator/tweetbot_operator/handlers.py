@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from tweetbot_api import names
 from tweetbot_operator.feed import Feed
@@ -76,6 +77,14 @@ class _NoMemory(kopf.DiffBaseStorage):
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
         """Keep nothing."""
+
+
+class NoMemories(ResourceMemories):
+    """What kopf remembers of each object between its events, a kilobyte: handlers of events have no use for it."""
+
+    async def recall(self, *arguments: Any, **options: Any) -> ResourceMemory:
+        """Return a memory that is not kept."""
+        return await super().recall(*arguments, **{**options, "ephemeral": True})
 
 
 def count_watches(task_names: Iterator[str]) -> int:

@@ -25,7 +25,7 @@ from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster
 from tweetbot_operator.dispatcher import Dispatcher
 from tweetbot_operator.feed import Feed
-from tweetbot_operator.handlers import build_kopf_settings, build_registry, count_watches
+from tweetbot_operator.handlers import NoMemories, build_kopf_settings, build_registry, count_watches
 from tweetbot_operator.health_server import build_health_application
 from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.lease import Lease, LostLeaseError
@@ -200,6 +200,7 @@ async def _act(
         await kopf.operator(
             registry=build_registry(Feed(store, queue, roster, batch_queue, time.monotonic)),
             settings=build_kopf_settings(),
+            memories=NoMemories(),
             # Peers would need it, and there are none; kopf's own guess asks for a user name, which a pod has not.
             identity=names.MANAGED_BY,  # type: ignore[arg-type]
             standalone=True,

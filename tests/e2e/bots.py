@@ -12,15 +12,35 @@ from typing import Any
 import yaml
 
 from demo.environment import Environment
-from demo.install import install_operator
+from demo.install import demo_values, install_operator
 from demo.posts import make_posts, read_sayings, write_archive
-from demo.storage import OUTPUT_BUCKET, TWEETS_BUCKET, connect, list_objects, split_uri
+from demo.storage import (
+    MODELS_BUCKET,
+    OUTPUT_BUCKET,
+    TWEETS_BUCKET,
+    connect,
+    list_objects,
+    make_buckets,
+    split_uri,
+    upload_folder,
+)
 from demo.watch import read_bot
+from tests.tiny_gpt2 import save_tiny_gpt2
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 240
 TINY_MODEL = "s3://models/tiny-gpt2"
 SMALL_TRAINING = {"epochs": 2, "blockSize": 64}
+
+
+def install_with_tiny_model(environment: Environment, folder: Path) -> dict[str, Any]:
+    """Install the operator with a tiny base model, which the folder is for; return the chart's values."""
+    client = connect(environment)
+    make_buckets(client)
+    upload_folder(client, save_tiny_gpt2(folder), MODELS_BUCKET, TINY_MODEL.rsplit("/", 1)[1])
+    values = demo_values(environment, TINY_MODEL)
+    install_operator(environment, values)
+    return values
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from demo.environment import Environment, local_cluster, users_cluster
-from demo.install import demo_values, install_operator, make_namespace
-from demo.storage import MODELS_BUCKET, connect, make_buckets, upload_folder
-from tests.e2e.bots import TINY_MODEL, Bots
-from tests.tiny_gpt2 import save_tiny_gpt2
+from demo.install import make_namespace
+from tests.e2e.bots import Bots, install_with_tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +20,7 @@ def environment() -> Environment:
 @pytest.fixture(scope="session")
 def values(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """The operator installed with a tiny base model, so that a bot trains in seconds."""
-    client = connect(environment)
-    make_buckets(client)
-    folder = save_tiny_gpt2(tmp_path_factory.mktemp("tiny-gpt2"))
-    upload_folder(client, folder, MODELS_BUCKET, TINY_MODEL.rsplit("/", 1)[1])
-    values = demo_values(environment, TINY_MODEL)
-    install_operator(environment, values)
-    return values
+    return install_with_tiny_model(environment, tmp_path_factory.mktemp("tiny-gpt2"))
 
 
 def _namespace(environment: Environment, values: dict) -> Iterator[Bots]:

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.unit.operator.world import World
-from tweetbot_operator.handlers import build_kopf_settings, build_registry, count_watches
+from tweetbot_operator.handlers import NoMemories, build_kopf_settings, build_registry, count_watches
 from tweetbot_operator.health_server import build_health_application
 from tweetbot_operator.metrics import Metrics
 
@@ -54,3 +54,11 @@ def test_kopf_is_told_to_write_nothing() -> None:
     assert len(registry._watching.get_all_handlers()) == 4
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
+
+
+def test_kopf_keeps_nothing_of_an_object_between_its_events() -> None:
+    memories = NoMemories()
+
+    asyncio.run(memories.recall({"metadata": {"uid": "1", "name": "ann"}}, noticed_by_listing=True))
+
+    assert list(memories.iter_all_memories()) == []
