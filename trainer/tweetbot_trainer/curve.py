@@ -17,7 +17,7 @@ from tweetbot_api.status import Evaluation
 from tweetbot_trainer.picture import drawable, fonts
 
 SIZE: Final = (1080, 540)
-_PLOT: Final = {"left": 84, "top": 66, "width": 966, "height": 404}
+_PLOT: Final = {"left": 84, "top": 78, "width": 966, "height": 392}
 """Where the axes are, in pixels."""
 _SMOOTHING: Final = 0.8
 """Weight of the past in the moving average."""
