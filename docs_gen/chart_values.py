@@ -7,7 +7,8 @@ from pydantic import Field
 
 from docs_gen.draft07 import Schema, inlined_schema
 from tweetbot_api.model import ApiModel
-from tweetbot_api.spec import KubernetesName, LabelValue, Quantity, Toleration
+from tweetbot_api.spec.fields import KubernetesName, LabelValue, Quantity
+from tweetbot_api.spec.resources import Toleration
 from tweetbot_operator.settings import OperatorSettings
 
 

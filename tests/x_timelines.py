@@ -9,7 +9,7 @@ import requests
 
 from tests.x_api_server import XServer
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec import XSource
+from tweetbot_api.spec.source import XSource
 from tweetbot_trainer.artifacts import LocalStore, Store
 from tweetbot_trainer.sources.purchases import Purchases
 from tweetbot_trainer.sources.rate_limit import RateLimit

@@ -10,7 +10,10 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from tweetbot_api.model import ApiModel, Time
 from tweetbot_api.names import HANDLES_KEY
-from tweetbot_api.spec import ColumnName, Handle, KubernetesName, LabelValue, Recipe, cel_rules
+from tweetbot_api.spec.fields import KubernetesName, LabelValue, cel_rules
+from tweetbot_api.spec.handles import Handle
+from tweetbot_api.spec.source import ColumnName
+from tweetbot_api.spec.tweetbot import Recipe
 from tweetbot_api.status import Condition
 from tweetbot_api.types import ObjectMeta
 

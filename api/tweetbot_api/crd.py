@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from tweetbot_api.bot_batch import TweetBotBatchSpec, TweetBotBatchStatus
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import BATCH_KIND, BATCH_PLURAL, GROUP, KIND, PLURAL, VERSION
-from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 from tweetbot_api.status import TweetBotStatus
 
 Schema = dict[str, Any]

@@ -11,7 +11,11 @@ from pydantic import Field
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec import BaseModelReference, Cleaning, Generation, S3Encryption, Source, Training
+from tweetbot_api.spec.cleaning import Cleaning
+from tweetbot_api.spec.generation import Generation
+from tweetbot_api.spec.output import S3Encryption
+from tweetbot_api.spec.source import Source
+from tweetbot_api.spec.training import BaseModelReference, Training
 
 
 class S3Location(ApiModel):

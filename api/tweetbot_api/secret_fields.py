@@ -5,7 +5,8 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from tweetbot_api.spec import SecretReference, TweetBotSpec
+from tweetbot_api.spec.fields import SecretReference
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 
 Path = tuple[str, ...]
 

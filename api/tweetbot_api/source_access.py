@@ -7,7 +7,7 @@ there would let whoever may make bots send requests, and a token, from inside th
 from pydantic import Field
 
 from tweetbot_api.model import ApiModel
-from tweetbot_api.spec import Endpoint
+from tweetbot_api.spec.fields import Endpoint
 
 
 class SourceAccess(ApiModel):

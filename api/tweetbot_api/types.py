@@ -7,7 +7,8 @@ from pydantic import ConfigDict
 
 from tweetbot_api.model import ApiModel, Time
 from tweetbot_api.names import digest
-from tweetbot_api.spec import Training, TweetBotSpec
+from tweetbot_api.spec.training import Training
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 from tweetbot_api.status import TweetBotStatus
 
 _NUM_SEEDS = 2**31

@@ -13,7 +13,7 @@ import transformers
 from benchmarks.engine.hf_trainer import quiet
 from benchmarks.parity.compare import Comparison, Task, compare, make_task
 from benchmarks.table import render
-from tweetbot_api.spec import Training
+from tweetbot_api.spec.training import Training
 
 TOLERANCE: Final = 1e-4
 NUM_STEPS: Final = 40

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from tweetbot_api.spec import Training
+from tweetbot_api.spec.training import Training
 from tweetbot_trainer import train as train_module
 from tweetbot_trainer.evaluate import held_out_loss
 from tweetbot_trainer.meter import StepMetrics

@@ -13,7 +13,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from benchmarks.engine.hf_trainer import quiet
 from benchmarks.engine.workload import Scale
-from tweetbot_api.spec import Training
+from tweetbot_api.spec.training import Training
 from tweetbot_trainer.meter import StepMetrics
 from tweetbot_trainer.train import train
 

@@ -7,15 +7,11 @@ from pydantic import BaseModel
 
 from tweetbot_api.names import OUTPUT_MANIFEST, raw_prefix, run_prefix
 from tweetbot_api.runconfig import BotIdentity, FormerRun, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
-from tweetbot_api.spec import (
-    BaseModelReference,
-    HuggingFaceOutput,
-    Resources,
-    S3Output,
-    SecretReference,
-    WandbTracking,
-    normalize_handles,
-)
+from tweetbot_api.spec.fields import SecretReference
+from tweetbot_api.spec.handles import normalize_handles
+from tweetbot_api.spec.output import HuggingFaceOutput, S3Output, WandbTracking
+from tweetbot_api.spec.resources import Resources
+from tweetbot_api.spec.training import BaseModelReference
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.settings import OperatorSettings
 

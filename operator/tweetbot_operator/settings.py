@@ -8,7 +8,10 @@ from pydantic import Field, ValidationError
 
 from tweetbot_api.model import ApiModel
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec import BaseModelReference, Quantity, Resources, S3Output, WandbTracking
+from tweetbot_api.spec.fields import Quantity
+from tweetbot_api.spec.output import S3Output, WandbTracking
+from tweetbot_api.spec.resources import Resources
+from tweetbot_api.spec.training import BaseModelReference
 
 
 class SettingsError(ValueError):

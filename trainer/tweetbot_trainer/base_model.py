@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import digest
 from tweetbot_api.runconfig import S3Location
-from tweetbot_api.spec import BaseModelReference
+from tweetbot_api.spec.training import BaseModelReference
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.s3 import fetch_prefix, list_prefix
 

@@ -16,7 +16,9 @@ from markupsafe import Markup
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import model_name
 from tweetbot_api.runconfig import RunConfig
-from tweetbot_api.spec import Cleaning, Lora, Source
+from tweetbot_api.spec.cleaning import Cleaning
+from tweetbot_api.spec.source import Source
+from tweetbot_api.spec.training import Lora
 from tweetbot_api.status import Dataset, Evaluation, HandleCounts, WandbRuns
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.safe_text import escape_markdown, printable

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tweetbot_api.spec import Cleaning
+from tweetbot_api.spec.cleaning import Cleaning
 from tweetbot_api.status import HandleCounts
 from tweetbot_trainer.post_rules import PostRules
 from tweetbot_trainer.sources.base import Post

@@ -73,7 +73,7 @@ def inspect(
     ] = None,
 ) -> None:
     """Count what a file of posts would give, tell whether it is enough, and print a hash of the kept texts."""
-    from tweetbot_api.spec import normalize_handles
+    from tweetbot_api.spec.handles import normalize_handles
     from tweetbot_trainer.inspection import inspect_file, parse_columns
 
     name = normalize_handles([handle])[0]

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tweetbot_api.spec import EarlyStopping
+from tweetbot_api.spec.training import EarlyStopping
 
 DEFAULT_EVAL_STEPS = 20
 """How often huggingtweets' development notebook measures the held-out loss."""

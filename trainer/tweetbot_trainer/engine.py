@@ -15,7 +15,7 @@ import torch
 from transformers import get_cosine_schedule_with_warmup
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Training
+from tweetbot_api.spec.training import Training
 from tweetbot_trainer.distributed import start_deepspeed, world_size
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.random_states import capture_random_states, restore_random_states

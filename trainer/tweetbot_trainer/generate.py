@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.model import ApiModel
-from tweetbot_api.spec import Generation
+from tweetbot_api.spec.generation import Generation
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.models import LanguageModel
 from tweetbot_trainer.safe_text import printable

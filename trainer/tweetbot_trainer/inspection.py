@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.model import ApiModel
-from tweetbot_api.spec import Columns
+from tweetbot_api.spec.source import Columns
 from tweetbot_trainer.cleaning import clean_posts
 from tweetbot_trainer.dataset import check_enough_text, num_characters
 from tweetbot_trainer.errors import TrainerError

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, get_args
 
-from tweetbot_api.spec import Language
+from tweetbot_api.spec.cleaning import Language
 
 _TEXTS_FOR_MAIN: Final = 200
 

@@ -16,7 +16,8 @@ from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
 from tweetbot_api.runconfig import BotIdentity, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec import BaseModelReference, normalize_handles
+from tweetbot_api.spec.handles import normalize_handles
+from tweetbot_api.spec.training import BaseModelReference
 from tweetbot_api.types import TweetBot
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError

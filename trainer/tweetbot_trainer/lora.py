@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Lora
+from tweetbot_api.spec.training import Lora
 from tweetbot_trainer.errors import TrainerError
 
 if TYPE_CHECKING:

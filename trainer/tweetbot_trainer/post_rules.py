@@ -7,7 +7,7 @@ With the defaults this is huggingtweets' rule alone: a post is short with fewer 
 import re
 from typing import Final
 
-from tweetbot_api.spec import Cleaning, Marks
+from tweetbot_api.spec.cleaning import Cleaning, Marks
 from tweetbot_trainer.language import is_language
 
 _NOT_OWN: Final = ("http", "@", "#")

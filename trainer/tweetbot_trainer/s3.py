@@ -12,7 +12,7 @@ from s3transfer.utils import ChunksizeAdjuster
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
-from tweetbot_api.spec import S3Encryption
+from tweetbot_api.spec.output import S3Encryption
 from tweetbot_trainer.artifacts import LocalStore, Store, StoredFile, checked_key, file_sha256
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.s3_client import (

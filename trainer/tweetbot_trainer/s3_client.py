@@ -28,7 +28,7 @@ from botocore.parsers import ResponseParserError
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
-from tweetbot_api.spec import S3Encryption
+from tweetbot_api.spec.output import S3Encryption
 from tweetbot_trainer.errors import TrainerError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from tweetbot_api.spec import Lora, Training
+from tweetbot_api.spec.training import Lora, Training
 from tweetbot_trainer.checkpoint import Checkpoint, Checkpoints, Part
 from tweetbot_trainer.control import Control
 from tweetbot_trainer.distributed import rank, start_deepspeed, world_size

@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Generation
+from tweetbot_api.spec.generation import Generation
 from tweetbot_trainer.distributed import local_device, use_available_cpus
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.generate import check_prompts, write_posts

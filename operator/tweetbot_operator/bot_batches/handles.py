@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from tweetbot_api.bot_batch import MOST_HANDLES
 from tweetbot_api.names import batch_bot_name, digest
-from tweetbot_api.spec import Source, find_handle_problem, normalize_handles
+from tweetbot_api.spec.handles import find_handle_problem, normalize_handles
+from tweetbot_api.spec.source import Source
 
 _LONGEST_QUOTE = 40
 TOO_MANY = f"a TweetBotBatch has at most {MOST_HANDLES:,} handles; make another one for the rest"

@@ -6,7 +6,7 @@ from typing import Any
 
 from tweetbot_api import names
 from tweetbot_api.exitcodes import STOPPED
-from tweetbot_api.spec import Resources
+from tweetbot_api.spec.resources import Resources
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import Manifest, build_labels
 from tweetbot_operator.builders.pod import build_pod, count_nodes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tweetbot_api import names
-from tweetbot_api.spec import Resources
+from tweetbot_api.spec.resources import Resources
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.resolve import Resolved, resolve
 from tweetbot_operator.settings import OperatorSettings

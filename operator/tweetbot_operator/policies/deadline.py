@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 from tweetbot_api.status import Failure, Run
 from tweetbot_operator.observed import ObservedPod
 from tweetbot_operator.policies.accounting import count_seconds

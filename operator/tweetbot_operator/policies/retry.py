@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 from tweetbot_api.status import Failure, Run
 from tweetbot_operator.policies.deadline import explain_deadline, is_used_up
 from tweetbot_operator.policies.ending import may_end_better

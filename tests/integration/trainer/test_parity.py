@@ -11,7 +11,7 @@ def test_losses_are_those_of_the_hugging_face_trainer_within_1e_4():
     # A process of its own: the HuggingFace Trainer takes a process group that is open for a cluster's.
     script = """
 from benchmarks.parity.compare import compare, make_task
-from tweetbot_api.spec import Training
+from tweetbot_api.spec.training import Training
 recipe = Training(block_size=32, precision="fp32")
 (comparison,) = compare([make_task(recipe, 32, layers=1, width=32, num_held_out=2)])
 assert len(comparison.differences) == 32

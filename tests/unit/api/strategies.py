@@ -5,32 +5,14 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from tweetbot_api.messages import BotOutcome
-from tweetbot_api.spec import (
-    ArchiveSource,
-    BaseModelReference,
-    BlueskySource,
-    Cleaning,
-    Columns,
-    DeepSpeed,
-    EarlyStopping,
-    FilesSource,
-    Generation,
-    HuggingFaceOutput,
-    Lora,
-    MastodonSource,
-    Output,
-    Resources,
-    S3Encryption,
-    S3Output,
-    SecretReference,
-    Source,
-    Toleration,
-    Tracking,
-    Training,
-    TweetBotSpec,
-    WandbTracking,
-    XSource,
-)
+from tweetbot_api.spec.cleaning import Cleaning
+from tweetbot_api.spec.fields import SecretReference
+from tweetbot_api.spec.generation import Generation
+from tweetbot_api.spec.output import HuggingFaceOutput, Output, S3Encryption, S3Output, Tracking, WandbTracking
+from tweetbot_api.spec.resources import Resources, Toleration
+from tweetbot_api.spec.source import ArchiveSource, BlueskySource, Columns, FilesSource, MastodonSource, Source, XSource
+from tweetbot_api.spec.training import BaseModelReference, DeepSpeed, EarlyStopping, Lora, Training
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 from tweetbot_api.status import Dataset, Evaluation, Failure, HandleCounts, HuggingFaceModel, WandbRuns
 
 

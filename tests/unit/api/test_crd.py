@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tests.factories import make_tweetbot
 from tests.unit.api.strategies import specs
 from tweetbot_api import crd
-from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 from tweetbot_api.status import TweetBotStatus
 
 ROOT = Path(__file__).resolve().parents[3]

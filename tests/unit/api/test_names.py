@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tweetbot_api import names
-from tweetbot_api.spec import normalize_handles
+from tweetbot_api.spec.handles import normalize_handles
 
 FROZEN = {
     "GROUP": "tweetbot.dev",

@@ -5,7 +5,7 @@ import pytest
 from tweetbot_api.crd import build_crd
 from tweetbot_api.model import ApiModel
 from tweetbot_api.secret_fields import secret_paths
-from tweetbot_api.spec import SecretReference
+from tweetbot_api.spec.fields import SecretReference
 
 
 def test_every_field_of_the_crd_that_looks_like_a_secret_is_found() -> None:

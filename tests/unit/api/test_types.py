@@ -7,7 +7,7 @@ from hypothesis import given
 
 from tests.factories import make_tweetbot
 from tests.unit.api.strategies import specs
-from tweetbot_api.spec import TweetBotSpec
+from tweetbot_api.spec.tweetbot import TweetBotSpec
 from tweetbot_api.types import TweetBot
 
 BOT = make_tweetbot()

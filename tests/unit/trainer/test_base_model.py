@@ -4,7 +4,7 @@ import pytest
 from tests.factories import make_base_model
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
-from tweetbot_api.spec import BaseModelReference
+from tweetbot_api.spec.training import BaseModelReference
 from tweetbot_trainer import base_model
 from tweetbot_trainer.base_model import check_block_size, resolve_base_model
 from tweetbot_trainer.errors import TrainerError

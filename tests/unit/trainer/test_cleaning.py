@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tweetbot_api.spec import Cleaning
+from tweetbot_api.spec.cleaning import Cleaning
 from tweetbot_trainer.cleaning import clean_posts, clean_text
 from tweetbot_trainer.post_rules import PostRules
 from tweetbot_trainer.sources.base import Post

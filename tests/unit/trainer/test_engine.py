@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from tests.unit.trainer.language_model import save_tiny_gpt2
 from tests.unit.trainer.test_train import BLOCKS, SEED, RecordingLog, load
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Training
+from tweetbot_api.spec.training import Training
 from tweetbot_trainer.early_stopping import Progress
 from tweetbot_trainer.engine import deepspeed_config
 from tweetbot_trainer.errors import TrainerError

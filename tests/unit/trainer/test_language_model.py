@@ -11,7 +11,7 @@ from tests.factories import make_sentences
 from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.names import END_OF_TEXT
-from tweetbot_api.spec import Generation
+from tweetbot_api.spec.generation import Generation
 from tweetbot_trainer import generate
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.evaluate import held_out_loss, perplexity

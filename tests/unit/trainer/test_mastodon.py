@@ -3,7 +3,7 @@ import pytest
 from tweetbot_api.conditions import Reason
 from tweetbot_api.exitcodes import ExitCode
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec import MastodonSource
+from tweetbot_api.spec.source import MastodonSource
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.mastodon import Mastodon
 from tweetbot_trainer.sources.web import Web

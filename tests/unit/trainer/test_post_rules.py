@@ -1,6 +1,6 @@
 import pytest
 
-from tweetbot_api.spec import Cleaning, Language
+from tweetbot_api.spec.cleaning import Cleaning, Language
 from tweetbot_trainer.cleaning import clean_posts
 from tweetbot_trainer.language import is_language
 from tweetbot_trainer.post_rules import PostRules

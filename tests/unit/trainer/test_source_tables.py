@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.factories import make_archive, make_jsonl, make_run_config
 from tests.post_files import CASES, HANDLE, write_csv, write_json, write_parquet
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Columns
+from tweetbot_api.spec.source import Columns
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.byte_streams import open_unpacked
 from tweetbot_trainer.sources.choose import open_source

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
 
 from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Training
+from tweetbot_api.spec.training import Training
 from tweetbot_trainer import distributed
 from tweetbot_trainer.engine import device_errors_named, uses_bf16
 from tweetbot_trainer.errors import TrainerError

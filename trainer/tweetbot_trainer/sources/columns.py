@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tweetbot_api.spec import Columns
+from tweetbot_api.spec.source import Columns
 from tweetbot_trainer.sources.authors import Authors
 from tweetbot_trainer.sources.base import Post, PostKind, is_repost_text, well_formed
 from tweetbot_trainer.sources.ids import sound_id

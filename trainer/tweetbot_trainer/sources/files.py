@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Columns
+from tweetbot_api.spec.source import Columns
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.authors import Authors
 from tweetbot_trainer.sources.base import Post, is_repost_text, well_formed

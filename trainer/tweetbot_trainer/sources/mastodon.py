@@ -15,7 +15,7 @@ from requests.utils import parse_header_links
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec import MastodonSource
+from tweetbot_api.spec.source import MastodonSource
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.base import Post, PostKind, well_formed
 from tweetbot_trainer.sources.html_text import html_to_text

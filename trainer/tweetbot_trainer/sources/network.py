@@ -5,7 +5,7 @@ import os
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import RunConfig
-from tweetbot_api.spec import XSource
+from tweetbot_api.spec.source import XSource
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.s3 import open_store_at
 from tweetbot_trainer.sources.base import Source

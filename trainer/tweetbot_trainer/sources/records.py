@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.spec import Columns
+from tweetbot_api.spec.source import Columns
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.byte_streams import SAMPLE_BYTES
 from tweetbot_trainer.sources.columns import WELL_KNOWN, guessed_shape, has_ids_only, shown

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from tweetbot_api.spec import Columns
+from tweetbot_api.spec.source import Columns
 from tweetbot_trainer.sources.authors import Authors
 from tweetbot_trainer.sources.base import Post, PostKind, is_repost_text, well_formed
 from tweetbot_trainer.sources.columns import WELL_KNOWN, Record, guessed_shape, named_shape

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec import XSource
+from tweetbot_api.spec.source import XSource
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.sources.base import Post, well_formed
 from tweetbot_trainer.sources.purchases import Answer, Charge, NothingChargedError, Purchases

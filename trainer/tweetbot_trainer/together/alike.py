@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tweetbot_api.runconfig import RunConfig
-from tweetbot_api.spec import DeepSpeed
+from tweetbot_api.spec.training import DeepSpeed
 
 
 def may_be_together(configs: Sequence[RunConfig]) -> bool:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tweetbot_api.bot_batch import MOST_HANDLES
-from tweetbot_api.spec import BlueskySource, FilesSource, Source, XSource
+from tweetbot_api.spec.source import BlueskySource, FilesSource, Source, XSource
 from tweetbot_operator.bot_batches.handles import read_items, read_text
 
 FILES = Source(files=FilesSource(uri="s3://posts/{handle}.csv"))
