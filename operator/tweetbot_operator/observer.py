@@ -12,18 +12,9 @@ from tweetbot_api.status import Run
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.inbox import Attempt, Inbox
-from tweetbot_operator.observed import (
-    Key,
-    Observed,
-    ObservedJob,
-    ObservedPod,
-    QueueWord,
-    WarningEvent,
-    find_laggard,
-    read_warning,
-    read_workloads,
-)
+from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod, QueueWord, WarningEvent, find_laggard
 from tweetbot_operator.policies.queue import tell_quota
+from tweetbot_operator.reading import read_warning, read_workloads
 from tweetbot_operator.sharing import is_shared
 from tweetbot_operator.situation import CHECK_SECONDS
 from tweetbot_operator.store import Store, read_key

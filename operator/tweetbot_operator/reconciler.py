@@ -30,10 +30,11 @@ from tweetbot_operator.cluster import (
 from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.merge_patch import diff
 from tweetbot_operator.metrics import Metrics
-from tweetbot_operator.observed import Assignment, Document, Key, Observed, read_job
+from tweetbot_operator.observed import Assignment, Document, Key, Observed
 from tweetbot_operator.observer import Observer, is_owned
 from tweetbot_operator.plan import make_plan
 from tweetbot_operator.policies.verdict import Verdict
+from tweetbot_operator.reading import read_job
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.situation import Plan
 from tweetbot_operator.store import Store

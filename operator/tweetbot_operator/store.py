@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod, read_job, read_pod
+from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod
+from tweetbot_operator.reading import read_job, read_pod
 
 
 class _Named(Protocol):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tweetbot_api import names
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import Manifest, build_labels
-from tweetbot_operator.observed import JOB_NAME_LABEL, ObservedJob
+from tweetbot_operator.observed import ObservedJob
+from tweetbot_operator.reading import JOB_NAME_LABEL
 
 
 def build_service(job: ObservedJob, bots: Sequence[TweetBot]) -> Manifest:

@@ -10,8 +10,9 @@ from tweetbot_api.runconfig import BotIdentity
 from tweetbot_api.status import Progress, Stage
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.life_cycle import is_allowed
-from tweetbot_operator.observed import Observed, Report, read_job, read_pod
+from tweetbot_operator.observed import Observed, Report
 from tweetbot_operator.plan import make_plan
+from tweetbot_operator.reading import read_job, read_pod
 from tweetbot_operator.situation import Plan
 
 SETTINGS = make_settings()

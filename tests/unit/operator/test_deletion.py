@@ -12,7 +12,8 @@ from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome, Purged
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import build_run_manifest
-from tweetbot_operator.observed import Observed, read_job
+from tweetbot_operator.observed import Observed
+from tweetbot_operator.reading import read_job
 from tweetbot_operator.situation import Plan
 
 DELETE = {"output": {"deletionPolicy": "Delete"}}

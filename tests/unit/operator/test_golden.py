@@ -13,8 +13,9 @@ from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.builders.manifest import build_config_map
 from tweetbot_operator.builders.pod import count_threads
 from tweetbot_operator.builders.service import build_service
-from tweetbot_operator.observed import Observed, Result, read_job
+from tweetbot_operator.observed import Observed, Result
 from tweetbot_operator.plan import make_plan
+from tweetbot_operator.reading import read_job
 from tweetbot_operator.settings import OperatorSettings
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "operator"

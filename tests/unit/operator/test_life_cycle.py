@@ -9,7 +9,8 @@ from tests.unit.operator.factories import NOW, make_failure, make_job, make_outc
 from tests.unit.operator.life import NOTHING, Life
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import TweetBotStatus
-from tweetbot_operator.observed import Observed, ObservedJob, read_job, read_pod
+from tweetbot_operator.observed import Observed, ObservedJob
+from tweetbot_operator.reading import read_job, read_pod
 from tweetbot_operator.situation import Plan
 
 

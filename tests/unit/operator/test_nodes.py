@@ -8,8 +8,9 @@ import pytest
 from tests.unit.operator.factories import NOW, make_failure, make_job, make_outcome, make_pod, make_tweetbot
 from tests.unit.operator.life import NOTHING, Life
 from tweetbot_api.conditions import Reason
-from tweetbot_operator.observed import Observed, ObservedPod, WarningEvent, read_job, read_pod
+from tweetbot_operator.observed import Observed, ObservedPod, WarningEvent
 from tweetbot_operator.policies.accounting import Holding, close_attempt, count_seconds
+from tweetbot_operator.reading import read_job, read_pod
 
 PEER_LOST = make_failure("PeerLost", 173, "another process of the training was lost")
 

@@ -10,7 +10,8 @@ from tests.unit.operator.life import NOTHING, Life, report
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.status import HuggingFaceModel
-from tweetbot_operator.observed import Observed, Result, WarningEvent, read_pod
+from tweetbot_operator.observed import Observed, Result, WarningEvent
+from tweetbot_operator.reading import read_pod
 from tweetbot_operator.situation import Plan
 
 # The straight way

@@ -11,15 +11,8 @@ from tests.unit.operator.world import BOT, World
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import Condition
 from tweetbot_operator.inbox import Attempt
-from tweetbot_operator.observed import (
-    Observed,
-    ObservedJob,
-    QueueWord,
-    Result,
-    read_job,
-    read_pod,
-    read_workloads,
-)
+from tweetbot_operator.observed import Observed, ObservedJob, QueueWord, Result
+from tweetbot_operator.reading import read_job, read_pod, read_workloads
 
 WAITS = QueueWord(has_quota=False, reason="Pending", message="insufficient unused quota for nvidia.com/gpu")
 ADMITTED = QueueWord(has_quota=True, reason="QuotaReserved", message="Quota reserved in ClusterQueue gpus")

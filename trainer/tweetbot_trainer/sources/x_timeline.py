@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -22,18 +21,17 @@ from tweetbot_trainer.sources.base import Post, well_formed
 from tweetbot_trainer.sources.purchases import Answer, Charge, NothingChargedError, Purchases
 from tweetbot_trainer.sources.web import Web, unusable
 from tweetbot_trainer.sources.x_api import AskAgainError, BadTokenError, Body, XApi, protected
+from tweetbot_trainer.sources.x_caps import LOOK_UP, Caps
 from tweetbot_trainer.sources.x_objects import post_of_v2
 
 logger = logging.getLogger(__name__)
 
 LEAST_PAGE: Final = 5
-LARGEST_PAGE: Final = 100
 _SETTLED: Final = timedelta(seconds=30)
 """X refuses to look at the last 10 seconds; a fetch ends a little before, so that asking again gives the same."""
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 2.0
 _NO_ID: Final = "0"
-_LOOK_UP: Final = Charge(users=1)
 
 
 class XTimeline:
@@ -162,7 +160,7 @@ class XTimeline:
         def budget() -> Charge:
             if not self._caps.allow_look_up(self._purchases, folder):
                 raise self._no_posts(handle, is_capped=True)
-            return _LOOK_UP
+            return LOOK_UP
 
         user = self._buy(folder, budget, lambda at_most, _: (ask(), at_most)).body["data"]
         assert isinstance(user, dict)  # noqa: S101 - XApi has checked it
@@ -291,47 +289,6 @@ class Fetch:
             raise unusable("X", "gives pages in a circle")
         if token:
             self._tokens.add(token)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caps:
-    """What a run may buy, and what it costs."""
-
-    max_posts: int
-    max_cost: Decimal | None
-    post_price: Decimal
-    user_price: Decimal
-
-    @classmethod
-    def of(cls, wanted: XSource, access: SourceAccess) -> "Caps":
-        """Return the caps of the spec with the platform's prices, in exact decimals."""
-        return cls(
-            max_posts=wanted.max_posts,
-            max_cost=None if wanted.max_cost_usd is None else Decimal(str(wanted.max_cost_usd)),
-            post_price=Decimal(str(access.x_post_price_usd)),
-            user_price=Decimal(str(access.x_user_price_usd)),
-        )
-
-    def __str__(self) -> str:
-        cost = "" if self.max_cost is None else f" and maxCostUSD {self.max_cost}"
-        return f"spec.source.x: maxPosts {self.max_posts}{cost}"
-
-    def cost(self, charge: Charge) -> Decimal:
-        """Return the price in US dollars."""
-        return charge.posts * self.post_price + charge.users * self.user_price
-
-    def next_page(self, purchases: Purchases, handle: str, folder: str) -> int:
-        """Return how many posts the next page may have."""
-        left = min(LARGEST_PAGE, self.max_posts - purchases.spent(f"x/{handle}/", but_today=folder).posts)
-        if self.max_cost is not None and self.post_price:
-            money = self.max_cost - self.cost(purchases.spent(but_today=folder))
-            left = min(left, int(money // self.post_price))
-        return left
-
-    def allow_look_up(self, purchases: Purchases, folder: str) -> bool:
-        """Tell whether an account may be looked up."""
-        charge = purchases.spent(but_today=folder) + _LOOK_UP
-        return self.max_cost is None or self.cost(charge) <= self.max_cost
 
 
 class _CapReachedError(TrainerError):
