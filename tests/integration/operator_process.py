@@ -38,7 +38,12 @@ class OperatorProcess:
     def launch(self) -> None:
         """Start it."""
         path = os.pathsep.join(str(ROOT / part) for part in ("api", "operator"))
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "KUBECONFIG": str(self._kubeconfig)}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": path,
+            "KUBECONFIG": str(self._kubeconfig),
+            "MALLOC_ARENA_MAX": "2",  # as in Dockerfile.operator
+        }
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", START, "--settings", str(self._settings_path), "--identity", self._identity],
