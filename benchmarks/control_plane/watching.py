@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,18 +20,30 @@ def watch(client: ApiClient, path: str, *, labels: str = "", metadata_only: bool
     """
     form = ";as={};g=meta.k8s.io;v=v1" if metadata_only else ""
     query = {"labelSelector": labels} if labels else {}
-    with _get(client, path, query, form.format("PartialObjectMetadataList")) as response:
-        listed = json.loads(response.data)
-    yield from listed["items"] or ()
-    version = listed["metadata"]["resourceVersion"]
-    query = {**query, "watch": "true", "resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
-    with _get(client, path, query, form.format("PartialObjectMetadata")) as response:
-        for line in _lines(response):
-            event = json.loads(line)
-            if event["type"] == "ERROR":
-                raise RuntimeError(f"the watch of {path} broke: {event['object'].get('message')}")
+    while True:
+        with _get(client, path, query, form.format("PartialObjectMetadataList")) as response:
+            listed = json.loads(response.data)
+        yield from listed["items"] or ()
+        version = listed["metadata"]["resourceVersion"]
+        for event in _events(client, path, query, form.format("PartialObjectMetadata"), version):
             if event["type"] != "DELETED":
                 yield event["object"]
+
+
+def _events(client: ApiClient, path: str, query: dict[str, str], form: str, version: str) -> Iterator[Document]:
+    """Return what happens after a version, until the apiserver has forgotten what came after the last one seen."""
+    while True:
+        wanted = {**query, "watch": "true", "resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
+        # The apiserver ends a watch whose client does not keep up.
+        with _get(client, path, wanted, form) as response:
+            for line in _lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    if event["object"].get("code") == HTTPStatus.GONE:
+                        return
+                    raise RuntimeError(f"the watch of {path} broke: {event['object'].get('message')}")
+                version = event["object"]["metadata"]["resourceVersion"]
+                yield event
 
 
 def _get(client: ApiClient, path: str, query: dict[str, str], form: str) -> urllib3.response.BaseHTTPResponse:

@@ -55,6 +55,9 @@ def main() -> int:
 _HEADER = ("rival", "bots", "s per bot", "warm s per bot", "bots/hour", "MFU", "memory at peak, MiB")
 
 
+_RIVALS = {"A": "a process per bot", "B": "several processes", "C": "one warm process"}
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", choices=SCALES, default="gpt2" if torch.cuda.is_available() else "small")
@@ -142,7 +145,7 @@ def _save(output: Path, measured: list[rivals.Measurement], device: str) -> None
 def _draw(arguments: argparse.Namespace, measured: list[rivals.Measurement], device: str) -> None:
     by_slots = {int(m.rival[1:]): report.bots_per_hour(m) for m in measured if m.rival[0] == "E"}
     by_slots[1] = next(report.bots_per_hour(m) for m in measured if m.rival == "D")
-    others = {f"{m.rival}: HF Trainer": report.bots_per_hour(m) for m in measured if m.rival[0] in "ABC"}
+    others = {f"HF Trainer, {_RIVALS[m.rival[0]]}": report.bots_per_hour(m) for m in measured if m.rival[0] in _RIVALS}
     title = f"{arguments.bots} bots ({arguments.mix}), {arguments.model} model, {device}"
     draw_slots(arguments.output / "slots.png", dict(sorted(by_slots.items())), others, title)
 
