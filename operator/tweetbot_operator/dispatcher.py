@@ -26,7 +26,7 @@ from tweetbot_operator.cluster import (
 )
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Assignment, Key, ObservedJob
-from tweetbot_operator.policies.batching import Candidate, Group, choose_batches, is_full
+from tweetbot_operator.policies.batching import CALM_SECONDS, Candidate, Group, choose_batches, is_full, is_time
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.settings import OperatorSettings
@@ -36,8 +36,6 @@ from tweetbot_operator.workqueue import TryAgainError
 
 logger = logging.getLogger(__name__)
 
-CALM_SECONDS = 1.0
-"""Bots that are applied together come within this time of one another."""
 TURN_SECONDS = 3.0
 """How long batches are assigned at a stretch: whoever stops the operator waits for that, be the bots ever so many."""
 
@@ -126,15 +124,14 @@ class Dispatcher:
 
     def _is_time(self, group: Group, waited: Sequence[Waited]) -> bool:
         """Tell whether nobody else is to be waited for."""
-        now = self._uptime()
-        if now - min(item.since for item in waited) >= self._settings.batching.window_seconds:
-            return True
-        if now - max(item.since for item in waited) < CALM_SECONDS:
-            return False
-        if group.kind == "prepare":
-            return True
-        expected = self._store.count_phase(group.namespace, "Preparing")
-        return expected <= sum(item.candidate.is_preparing for item in waited)
+        preparing = self._store.count_phase(group.namespace, "Preparing")
+        return is_time(
+            group.kind,
+            [item.since for item in waited],
+            self._uptime(),
+            self._settings.batching,
+            are_others_expected=preparing > sum(item.candidate.is_preparing for item in waited),
+        )
 
     def _assign(self, batch: Sequence[Candidate]) -> None:
         kind, namespace = batch[0].group.kind, batch[0].group.namespace

@@ -87,7 +87,10 @@ class Batching(ApiModel):
     max_tokens: int = Field(default=5_000_000, ge=1)
     """Tokens that one Job trains on at most, over all epochs of all its bots; a bigger bot has a Job of its own."""
     window_seconds: int = Field(default=10, ge=0)
-    """Seconds that a bot waits for others at most."""
+    """Seconds that a bot waits for others before its prepare Job at most, and before its train Job for the next one
+    that is still being prepared."""
+    max_wait_seconds: int = Field(default=300, ge=0)
+    """Seconds that a bot waits for others before its train Job at most, however many keep coming."""
 
 
 class OperatorSettings(ApiModel):

@@ -53,6 +53,7 @@ batching:
   maxBots: {{ int .Values.batching.maxBots }}
   maxTokens: {{ int .Values.batching.maxTokens }}
   windowSeconds: {{ int .Values.batching.windowSeconds }}
+  maxWaitSeconds: {{ int .Values.batching.maxWaitSeconds }}
 sources: {{ toJson .Values.sources }}
 retryPauseSeconds: {{ int .Values.retryPauseSeconds }}
 maxPreemptions: {{ int .Values.maxPreemptions }}

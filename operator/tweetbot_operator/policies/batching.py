@@ -18,6 +18,8 @@ from tweetbot_operator.observed import Key
 from tweetbot_operator.resolve import resolve
 from tweetbot_operator.settings import Batching, OperatorSettings
 
+CALM_SECONDS = 1.0
+"""Bots that are applied together come within this time of one another."""
 _LESS_COMPANY = 8
 """Each failure divides by this how many bots may share the next Job."""
 
@@ -102,6 +104,20 @@ def choose_batches(candidates: Sequence[Candidate], limits: Batching) -> list[li
 def is_full(batch: Sequence[Candidate], limits: Batching) -> bool:
     """Tell whether waiting would bring nobody else into this batch."""
     return len(batch) >= batch[0].group.most or sum(item.tokens for item in batch) >= limits.max_tokens
+
+
+def is_time(kind: JobKind, since: Sequence[float], now: float, limits: Batching, *, are_others_expected: bool) -> bool:
+    """Tell whether those who wait go without others; `since` is when each of them began to, in seconds.
+
+    A prepare Job is cheap, so its bots do not wait long. A train Job holds its GPU for half a minute before the first
+    step, so bots that are prepared one after the other wait for one another for as long as they keep coming.
+    """
+    waited, calm = now - min(since), now - max(since)
+    moment = min(CALM_SECONDS, limits.window_seconds)
+    if kind == "prepare":
+        return calm >= moment or waited >= limits.window_seconds
+    patience = limits.window_seconds if are_others_expected else moment
+    return calm >= patience or waited >= limits.max_wait_seconds
 
 
 def take_turns(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -16,6 +16,7 @@ from tweetbot_operator.policies.batching import (
     build_candidate,
     choose_batches,
     is_full,
+    is_time,
     may_share,
     take_turns,
 )
@@ -141,3 +142,28 @@ def test_each_failure_leaves_less_company() -> None:
 )
 def test_who_may_share(kind: str, spec: dict, max_bots: int, want: bool) -> None:
     assert may_share(make_tweetbot(**spec), kind, 0, make_settings(batching={"maxBots": max_bots})) is want
+
+
+@pytest.mark.parametrize(
+    ("kind", "since", "now", "others", "want"),
+    [
+        pytest.param("prepare", [0], 0.9, False, False, id="somebody has come just now"),
+        pytest.param("prepare", [0], 1, True, True, id="nobody has come for a moment"),
+        pytest.param("prepare", [0, 9.9], 10, False, True, id="the first has waited for the window"),
+        pytest.param("train", [0], 1, False, True, id="nobody is being prepared"),
+        pytest.param("train", [0], 9.9, True, False, id="the next may be ready soon"),
+        pytest.param("train", [0], 10, True, True, id="the next is not ready for long"),
+        pytest.param("train", [0, 50, 100, 150], 155, True, False, id="they keep coming"),
+        pytest.param("train", [0, 50, 100, 150], 200, True, True, id="they have kept coming for too long"),
+    ],
+)
+def test_bots_wait_for_others_as_long_as_it_is_worth(
+    kind: str, since: list[float], now: float, others: bool, want: bool
+) -> None:
+    limits = Batching(window_seconds=10, max_wait_seconds=200)
+    assert is_time(kind, since, now, limits, are_others_expected=others) is want
+
+
+def test_without_a_window_nobody_waits() -> None:
+    assert is_time("prepare", [5], 5, Batching(window_seconds=0), are_others_expected=False)
+    assert is_time("train", [5], 5, Batching(window_seconds=0), are_others_expected=True)
