@@ -1,14 +1,14 @@
 """The other end of `wandb_tracker`: reads messages, one JSON object per line, and does what they say with W&B's client.
 
-The only file that imports wandb. Answers on standard output with events: `open` with the run's address, `failed` with
-the call and the error, `sent` once everything is on the server.
+The only file that imports wandb; `wandb_server` runs it. Answers with events: `open` with the run's address, `failed`
+with the call and the error, `sent` once everything is on the server.
 """
 
+import contextlib
 import html
+import importlib
 import json
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +16,10 @@ from tweetbot_api.names import WANDB_DIR
 
 if TYPE_CHECKING:
     import wandb
+
+_IMPORTED_LATE = (
+    "wandb.apis.public", "wandb.sdk.launch", "wandb.docker", "opentelemetry.sdk", "requests", "psutil", "PIL.Image",
+)  # fmt: skip
 
 
 class Client:
@@ -136,19 +140,22 @@ def _make_artifact(*, name: str, kind: str, path: str, metadata: dict[str, Any])
     return artifact
 
 
-def main() -> None:
-    """Serve until the other end says finish or goes away; never wait for what W&B wants to do at the very end."""
-    events = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def preload() -> None:
+    """Import W&B's client, and what it would import when a run is opened."""
+    import wandb  # noqa: F401
+
+    for name in _IMPORTED_LATE:
+        # Another version of the client may do without.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def serve(messages: TextIO, events: TextIO) -> None:
+    """Do what the messages say until the last one, or until the trainer goes away."""
     client = Client(events)
-    for line in sys.stdin:
+    for line in messages:
         message = json.loads(line)
         is_last = message["call"] == "finish"
         client.handle(message)
         if is_last:
             break
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,17 +11,16 @@ import os
 import queue
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from tweetbot_api.names import ENV_HF_TOKEN, ENV_S3_ACCESS_KEY, ENV_S3_SECRET_KEY, MODEL_DIR, WANDB_DIR
 from tweetbot_api.runconfig import WandbConfig
 from tweetbot_trainer.artifacts import Store, upload_folder
+from tweetbot_trainer.wandb_server import Fork
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +47,14 @@ class WandbTracker:
         self._label = label
         self._work_dir = work_dir
         self._store = store
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Fork | None = None
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._is_open = threading.Event()
         self._is_sent = threading.Event()
         self._opening_ends = 0.0
         self._url: str | None = None
-        self._threads: list[threading.Thread] = []
+        self._reader: threading.Thread
+        self._writer: threading.Thread
 
     @property
     def url(self) -> str | None:
@@ -66,15 +66,13 @@ class WandbTracker:
     def start(self, run_name: str, job_type: str, config: Mapping[str, object]) -> None:
         """Start the process and have it open the run under the id that all attempts share."""
         try:
-            self._process = self._spawn()
+            self._process = self._fork()
         except OSError as error:
             logger.warning("tracking failed, going on without it error=%r", error)
             return
         self._opening_ends = time.monotonic() + OPEN_SECONDS + _KILL_SECONDS
-        for name, work in (("wandb-in", self._read_events), ("wandb-out", self._write_messages)):
-            thread = threading.Thread(target=work, args=(self._process,), name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._reader = _start_thread("wandb-in", self._read_events, self._process)
+        self._writer = _start_thread("wandb-out", self._write_messages, self._process)
         self._send(
             "start",
             project=self._config.project,
@@ -120,13 +118,12 @@ class WandbTracker:
             return
         self._messages.put({"call": "finish", **how})
         self._messages.put(None)
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        # The process has ended when nobody holds its output any more.
+        self._reader.join(seconds)
+        if self._reader.is_alive():
             logger.warning("W&B did not take the run within %d s, going on without it", seconds)
-        finally:
-            _end(process)
-        for thread in self._threads:
+        process.end()
+        for thread in (self._reader, self._writer):
             thread.join(_KILL_SECONDS)
         if not self._is_sent.is_set():
             self._keep()
@@ -144,7 +141,7 @@ class WandbTracker:
             self._store.uri(WANDB_DIR), WANDB_DIR,
         )  # fmt: skip
 
-    def _spawn(self) -> subprocess.Popen[str]:
+    def _fork(self) -> Fork:
         """Start the client with the work folder as its own, so that the paths in W&B's files are relative to it."""
         private = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_THE_TRACKER}
         folders = {
@@ -153,17 +150,7 @@ class WandbTracker:
         }
         address = {"WANDB_BASE_URL": self._config.base_url} if self._config.base_url else {}
         quiet = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "tweetbot_trainer.wandb_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=self._work_dir,
-            env={**private, **folders, **address, **quiet, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            # A group of its own, which can be ended with all that W&B starts.
-            start_new_session=True,
-        )
+        return Fork(self._work_dir, {**private, **folders, **address, **quiet})
 
     def _send(self, call: str, **arguments: object) -> None:
         if self._process:
@@ -195,16 +182,15 @@ class WandbTracker:
             _link_or_copy(path, copy)
         return str(place)
 
-    def _write_messages(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin  # noqa: S101 - it was asked for
+    def _write_messages(self, process: Fork) -> None:
         # The client may end first, and with it the pipe.
         with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.begin()
             while message := self._messages.get():
                 process.stdin.write(json.dumps(message) + "\n")
                 process.stdin.flush()
 
-    def _read_events(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout  # noqa: S101 - it was asked for
+    def _read_events(self, process: Fork) -> None:
         with process.stdout:
             for line in process.stdout:
                 self._take(json.loads(line))
@@ -233,8 +219,7 @@ def _link_or_copy(source: str | Path, target: str | Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """End the process with all that it has started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _start_thread(name: str, work: Callable[[Fork], None], process: Fork) -> threading.Thread:
+    thread = threading.Thread(target=work, args=(process,), name=name, daemon=True)
+    thread.start()
+    return thread

@@ -18,7 +18,7 @@ from tests.factories import make_base_model, make_jsonl, make_run_config, make_s
 from tests.wandb_server import WandbServer
 from tweetbot_api.runconfig import RunConfig, RunManifest
 from tweetbot_api.status import Evaluation
-from tweetbot_trainer import lineage, wandb_tracker
+from tweetbot_trainer import lineage, wandb_server, wandb_tracker
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.job import Job, JobPaths
 from tweetbot_trainer.tracking import Tracker, open_tracker
@@ -125,6 +125,18 @@ def test_six_attempts_are_one_run(tmp_path, server):
     assert run.exit_code == 0
 
 
+def test_the_client_is_imported_once_for_all_runs_of_a_job_and_knows_no_s3_keys(tmp_path, server):
+    trackers = [Pods(tmp_path / name, "online", server.url).start("train", 1)[1] for name in ("ann", "ben")]
+    assert all(tracker.url for tracker in trackers)
+    pid = wandb_server._SERVER._process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert len(children) == len(trackers)
+    for process in (pid, *children):
+        assert b"another secret" not in Path(f"/proc/{process}/environ").read_bytes()
+    for tracker in trackers:
+        tracker.finish()
+
+
 def test_the_offline_parts_of_three_attempts_are_sent_as_one_run_from_elsewhere(tmp_path, server):
     pods = Pods(tmp_path / "cluster", "offline", server.url)
     for attempt in (1, 2):
@@ -132,6 +144,7 @@ def test_the_offline_parts_of_three_attempts_are_sent_as_one_run_from_elsewhere(
         tracker.log({"loss": 1 / attempt}, attempt)
         tracker.interrupt()
         shutil.rmtree(work_dir)
+        time.sleep(1)  # W&B names a part by its second.
     config, tracker, work_dir = pods.start("train", 3)
     tracker.log({"loss": 1 / 3}, 3)
     pods.publish(config, tracker, work_dir)

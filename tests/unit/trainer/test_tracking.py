@@ -11,7 +11,7 @@ import pytest
 
 from tests.factories import make_bot_identity, make_run_config
 from tweetbot_api.runconfig import WandbConfig
-from tweetbot_trainer import wandb_tracker
+from tweetbot_trainer import wandb_server, wandb_tracker
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.tracking import NullTracker, open_tracker, tracked_config
 from tweetbot_trainer.wandb_process import Client
@@ -78,6 +78,7 @@ def test_every_attempt_has_the_same_id_and_each_half_its_own(tmp_path):
 
 
 def test_a_client_that_cannot_be_started_is_only_missed(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(wandb_server, "_SERVER", wandb_server._Server())
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: (_ for _ in ()).throw(OSError("no more processes")))
     tracker = make_tracker(tmp_path)
     with caplog.at_level(logging.WARNING):
@@ -91,8 +92,11 @@ def test_a_client_that_cannot_be_started_is_only_missed(tmp_path, caplog, monkey
 
 def test_a_server_that_did_not_open_one_run_is_not_waited_for_again(tmp_path, monkeypatch):
     monkeypatch.setattr(wandb_tracker, "_unreachable", set())
+    nothing = {"begin": lambda: None, "end": lambda: None}
     monkeypatch.setattr(
-        wandb_tracker.WandbTracker, "_spawn", lambda _: subprocess.Popen(["true"], stdin=-1, stdout=-1, text=True)
+        wandb_tracker.WandbTracker,
+        "_fork",
+        lambda _: SimpleNamespace(stdin=io.StringIO(), stdout=io.StringIO(), **nothing),
     )
     modes = []
     for _ in range(2):
