@@ -7,11 +7,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.commands import output_of, run_logged, succeeds
+from cluster import debian
+from cluster.commands import output_of, succeeds
 from cluster.errors import ClusterError
-from cluster.locking import exclusive
 from cluster.paths import Paths
-from cluster.progress import step
 
 OLDEST_GO = (1, 25, 5)
 GIGABYTE = 1_000_000_000
@@ -87,30 +86,17 @@ def require(problems: list[str]) -> None:
 
 def install_packages(paths: Paths) -> None:
     """Install the Debian packages that are missing."""
-    if not _missing_packages():
-        return
-    with exclusive(paths.cache / "packages.lock"):
-        missing = _missing_packages()
-        if missing:
-            _install(missing, paths.logs / "apt.log")
-
-
-def _install(missing: list[str], log: Path) -> None:
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *missing]
-    with step(f"installing {', '.join(missing)}"):
-        run_logged(["apt-get", "update"], log, environment=quiet)
-        run_logged(install, log, environment=quiet)
-        _stop_packaged_containerd(missing)
+    if "containerd" in debian.install(_missing_packages, paths):
+        _stop_packaged_containerd()
 
 
 def _missing_packages() -> list[str]:
     return sorted(package for file, package in PACKAGES.items() if not Path(file).exists())
 
 
-def _stop_packaged_containerd(installed: list[str]) -> None:
+def _stop_packaged_containerd() -> None:
     """Stop the service that Debian's package starts: the cluster's containerd is its own."""
-    if "containerd" in installed and succeeds(["systemctl", "is-active", "--quiet", "containerd"]):
+    if succeeds(["systemctl", "is-active", "--quiet", "containerd"]):
         output_of(["systemctl", "disable", "--now", "containerd"])
 
 

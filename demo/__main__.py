@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cluster.errors import ClusterError
 from demo.base_model import cached_model
 from demo.environment import REPOSITORY, DemoError, Environment, local_cluster, users_cluster
 from demo.install import RELEASE, SYSTEM_NAMESPACE, demo_values, install_operator, make_namespace
@@ -32,7 +33,7 @@ def main() -> int:
     parser.add_argument("verb", choices=("up", "down"))
     try:
         (up if parser.parse_args().verb == "up" else down)()
-    except DemoError as error:
+    except (DemoError, ClusterError) as error:
         print(f"[demo] {error}", file=sys.stderr)
         return 1
     return 0

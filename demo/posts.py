@@ -6,11 +6,13 @@ the same at each call.
 
 import json
 import random
-import subprocess
 import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cluster import debian
+from cluster.paths import Paths
 
 FORTUNES = Path("/usr/share/games/fortunes")
 CATEGORIES = ("fortunes", "wisdom", "platitudes", "work", "people", "computers", "science")
@@ -21,11 +23,11 @@ FIRST_POST = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 def install_fortunes() -> None:
     """Install Debian's packages of sayings, if they are missing."""
-    if not (FORTUNES / CATEGORIES[-1]).exists():
-        subprocess.run(["apt-get", "update", "-qq"], check=True)
-        # Another step may be installing packages at the same time.
-        install = ["apt-get", "install", "-qq", "--yes", "-o", "DPkg::Lock::Timeout=300", "fortunes", "fortunes-min"]
-        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+    debian.install(_missing_packages, Paths.from_environment())
+
+
+def _missing_packages() -> Sequence[str]:
+    return () if (FORTUNES / CATEGORIES[-1]).exists() else ("fortunes", "fortunes-min")
 
 
 def read_sayings(folder: Path = FORTUNES, categories: Sequence[str] = CATEGORIES) -> list[str]:
