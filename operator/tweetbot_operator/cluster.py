@@ -24,7 +24,9 @@ from tweetbot_operator.throttle import Throttle
 Document = dict[str, Any]
 
 _CONNECT_SECONDS, _REQUEST_SECONDS = 3, 10
-_PAGE = 500
+_PAGE, _PAGE_OF_WHOLE_OBJECTS = 500, 100
+_JSON = "application/json"
+_METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _DEFAULT_PAUSE_SECONDS = 1.0
 _UNFENCED = ("/leases", "/tokenreviews")
 """What a replica that does not act may write."""
@@ -89,6 +91,15 @@ class Cluster:
     def get(self, kind: str, key: Key) -> Document:
         """Return an object as it is now."""
         return self._call("GET", f"{_path(kind, key.namespace)}/{key.name}")
+
+    def iterate(self, kind: str, namespace: str | None, label: str) -> Iterator[Document]:
+        """Yield the objects of a kind that a label selector finds, in one namespace or in all, a page at a time."""
+        return self._list(_path(kind, namespace), {"labelSelector": label}, page=_PAGE_OF_WHOLE_OBJECTS)
+
+    def iterate_uids(self, kind: str, namespace: str | None, label: str) -> Iterator[str]:
+        """Yield the uids of the same, of which the apiserver sends no more than the metadata."""
+        for document in self._list(_path(kind, namespace), {"labelSelector": label}, accept=_METADATA):
+            yield document["metadata"]["uid"]
 
     def list_pods(self, namespace: str, label: str) -> list[Document]:
         """Return the pods that carry a label, whatever its value."""
@@ -181,14 +192,16 @@ class Cluster:
         status: Document = answer.get("status") or {}
         return status
 
-    def _list(self, path: str, query: Mapping[str, str]) -> Iterator[Document]:
+    def _list(
+        self, path: str, query: Mapping[str, str], *, page: int = _PAGE, accept: str = _JSON
+    ) -> Iterator[Document]:
         """Yield the items of all pages of a list."""
-        page: dict[str, str] = {}
+        rest: dict[str, str] = {}
         while True:
-            answer = self._call("GET", path, query={**query, "limit": str(_PAGE), **page})
+            answer = self._call("GET", path, query={**query, "limit": str(page), **rest}, accept=accept)
             yield from answer["items"]
-            page = {"continue": answer["metadata"].get("continue") or ""}
-            if not page["continue"]:
+            rest = {"continue": answer["metadata"].get("continue") or ""}
+            if not rest["continue"]:
                 return
 
     def _call(
@@ -198,12 +211,13 @@ class Cluster:
         body: Document | None = None,
         *,
         query: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Document:
         self._throttle.wait()
         if method != "GET" and not any(word in path for word in _UNFENCED) and not self._may_write():
             raise TransientError(f"{method} {path}: another replica may act by now")
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         # The token is asked for anew each time: the kubelet renews the file that it comes from.
         self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = f"{self._api.configuration.host}{path}{'?' + urlencode(query) if query else ''}"
@@ -226,8 +240,10 @@ class Cluster:
         return answer
 
 
-def _path(kind: str, namespace: str) -> str:
-    return _PREFIXES[kind].format(namespace)
+def _path(kind: str, namespace: str | None) -> str:
+    """Return the path of a collection; without a namespace, that of all namespaces together."""
+    prefix = _PREFIXES[kind]
+    return prefix.replace("/namespaces/{}", "") if namespace is None else prefix.format(namespace)
 
 
 def _explain(method: str, path: str, code: int, body: bytes) -> ClusterError:

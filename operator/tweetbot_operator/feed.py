@@ -1,8 +1,9 @@
 """Takes note of what the watches see and asks for the bots that it concerns; never looks at what has changed."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+from tweetbot_api import names
 from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.observed import Key, ObservedJob, ObservedPod
 from tweetbot_operator.store import Store, read_key
@@ -12,12 +13,23 @@ from tweetbot_operator.workqueue import WorkQueue
 SUMMARY_SECONDS = 1.0
 """A TweetBotBatch is looked at this long after news of its bots, for all of them together."""
 
+OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+"""The label selector of Jobs and pods that we have made."""
+
 Event = dict[str, Any]
-_DELETED, _MODIFIED = "DELETED", "MODIFIED"
+_ADDED, _DELETED = "ADDED", "DELETED"
 
 
 class Feed:
-    """Where watch events go."""
+    """Where watch events go, those of lists with the type None."""
+
+    kinds: ClassVar[tuple[tuple[str, str], ...]] = (
+        (names.BATCH_KIND, ""),
+        (names.KIND, ""),
+        ("Job", OURS),
+        ("Pod", OURS),
+    )
+    """What is watched, with a label selector; whoever belongs to another comes after it."""
 
     def __init__(
         self,
@@ -34,15 +46,27 @@ class Feed:
         self._uptime = uptime
         self._told: dict[str, int] = {}
 
+    def see(self, kind: str, event: Event) -> None:
+        """Take note of an object of this kind."""
+        see: dict[str, Callable[[Event], None]] = {
+            names.BATCH_KIND: self.see_bot_batch,
+            names.KIND: self.see_bot,
+            "Job": self.see_job,
+            "Pod": self.see_pod,
+        }
+        see[kind](event)
+
     def see_bot(self, event: Event) -> None:
         """Take note of a TweetBot, and ask for it and for the TweetBotBatch that owns it."""
-        key = read_key(event["object"])
-        batch = self._roster.put_member(event["object"])
+        document = event["object"]
+        key = read_key(document)
         if event["type"] == _DELETED:
-            self._store.drop_bot(key)
-            self._roster.drop_member(key)
-        else:
-            self._store.put_bot(event["object"])
+            self._forget_bot(key)
+            return
+        is_news = self._store.put_bot(document)
+        batch = self._roster.put_member(document)
+        if event["type"] is None and not is_news:
+            return
         self._queue.add(key)
         if batch is not None:
             self._batch_queue.add_within(batch, SUMMARY_SECONDS)
@@ -51,39 +75,84 @@ class Feed:
         """Take note of a TweetBotBatch."""
         key = read_key(event["object"])
         if event["type"] == _DELETED:
-            self._roster.drop_batch(key)
+            self._forget_bot_batch(key)
         else:
             self._roster.put_batch(event["object"])
-        self._batch_queue.add(key)
+            self._batch_queue.add(key)
 
     def see_job(self, event: Event) -> None:
         """Take note of a Job and ask for the bots of its batch."""
         job = self._store.put_job(event["object"], self._uptime())
         if event["type"] == _DELETED:
-            self._store.drop_job(job.key)
-        if self._is_news(event, job):
+            self._forget_job(job.key)
+        elif self._is_news(event, job):
             self._ask_for_batch(job)
 
     def see_pod(self, event: Event) -> None:
         """Take note of a pod and ask for the bots of its Job's batch."""
         pod = self._store.put_pod(event["object"], self._uptime())
+        job = self._find_job(pod)
         if event["type"] == _DELETED:
-            self._store.pods.drop(pod.key)
-        job = self._store.jobs.get(Key(pod.key.namespace, pod.job_name))
-        if job is not None and self._is_news(event, pod):
+            self._forget_pod(pod.key)
+        elif job is not None and self._is_news(event, pod):
             self._ask_for_batch(job)
+
+    def known(self, kind: str) -> dict[str, Key]:
+        """Return what is known of a kind: names by uid."""
+        if kind == names.BATCH_KIND:
+            return self._roster.batches()
+        if kind == names.KIND:
+            return self._store.bots()
+        facts = self._store.jobs.all() if kind == "Job" else self._store.pods.all()
+        return {fact.uid: fact.key for fact in facts}
+
+    def forget(self, kind: str, key: Key) -> None:
+        """Forget what has gone without a word of the watches, as if they had told."""
+        forget: dict[str, Callable[[Key], None]] = {
+            names.BATCH_KIND: self._forget_bot_batch,
+            names.KIND: self._forget_bot,
+            "Job": self._forget_job,
+            "Pod": self._forget_pod,
+        }
+        forget[kind](key)
+
+    def _forget_bot_batch(self, key: Key) -> None:
+        self._roster.drop_batch(key)
+        self._batch_queue.add(key)
+
+    def _forget_bot(self, key: Key) -> None:
+        batch = self._roster.drop_member(key)
+        self._store.drop_bot(key)
+        self._queue.add(key)
+        if batch is not None:
+            self._batch_queue.add_within(batch, SUMMARY_SECONDS)
+
+    def _forget_job(self, key: Key) -> None:
+        job = self._store.jobs.get(key)
+        self._store.drop_job(key)
+        if job is not None:
+            self._told.pop(job.uid, None)
+            self._ask_for_batch(job)
+
+    def _forget_pod(self, key: Key) -> None:
+        pod = self._store.pods.get(key)
+        self._store.pods.drop(key)
+        if pod is not None:
+            self._told.pop(pod.uid, None)
+            if job := self._find_job(pod):
+                self._ask_for_batch(job)
+
+    def _find_job(self, pod: ObservedPod) -> ObservedJob | None:
+        return self._store.jobs.get(Key(pod.key.namespace, pod.job_name))
 
     def _is_news(self, event: Event, fact: ObservedJob | ObservedPod) -> bool:
         """Tell whether the bots have not been asked for since the object was so.
 
         Most changes of a Job or a pod touch nothing that plans rest on, and each costs a look at every bot of a batch.
         """
-        if event["type"] == _DELETED:
-            self._told.pop(fact.uid, None)
-            return True
         before, now = self._told.get(fact.uid), hash(repr(fact))
         self._told[fact.uid] = now
-        return event["type"] != _MODIFIED or before != now
+        return event["type"] == _ADDED or before != now
 
     def _ask_for_batch(self, job: ObservedJob) -> None:
         for owner in job.owners:

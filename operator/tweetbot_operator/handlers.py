@@ -7,10 +7,9 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from tweetbot_api import names
-from tweetbot_operator.feed import Feed
+from tweetbot_operator.feed import OURS, Feed
 
-_OURS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
-_SELECTOR = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
+_OUR_LABELS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
 _CONNECT_SECONDS = 10
 _LIST_CHUNK = 100
 """Objects that are in memory as a whole at a time: 500 cost ten megabytes that Python keeps."""
@@ -32,11 +31,11 @@ def build_registry(feed: Feed) -> kopf.OperatorRegistry:
     async def see_bot_batch(event: Any, **_: Any) -> None:
         feed.see_bot_batch(event)
 
-    @kopf.on.event("batch", "v1", "jobs", labels=_OURS, registry=registry)
+    @kopf.on.event("batch", "v1", "jobs", labels=_OUR_LABELS, registry=registry)
     async def see_job(event: Any, **_: Any) -> None:
         feed.see_job(event)
 
-    @kopf.on.event("", "v1", "pods", labels=_OURS, registry=registry)
+    @kopf.on.event("", "v1", "pods", labels=_OUR_LABELS, registry=registry)
     async def see_pod(event: Any, **_: Any) -> None:
         feed.see_pod(event)
 
@@ -58,8 +57,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = _WATCH_SECONDS
     settings.watching.client_timeout = _WATCH_PATIENCE_SECONDS
     settings.watching.chunk_size = _LIST_CHUNK
-    settings.watching.label_selectors["batch", "v1", "jobs"] = _SELECTOR
-    settings.watching.label_selectors["", "v1", "pods"] = _SELECTOR
+    settings.watching.label_selectors["batch", "v1", "jobs"] = OURS
+    settings.watching.label_selectors["", "v1", "pods"] = OURS
     settings.queueing.idle_timeout = _IDLE_SECONDS
     settings.persistence.diffbase_storage = _NoMemory()
     return settings

@@ -29,6 +29,7 @@ from tweetbot_operator.handlers import NoMemories, build_kopf_settings, build_re
 from tweetbot_operator.health_server import build_health_application
 from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.lease import Lease, LostLeaseError
+from tweetbot_operator.listing import Listing
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.observer import Observer
@@ -190,15 +191,19 @@ async def _act(
     async def work_on_batch(key: Key) -> float | None:
         return await asyncio.to_thread(batch_reconciler.reconcile, key)
 
+    feed = Feed(store, queue, roster, batch_queue, time.monotonic)
+    listing = Listing(cluster, feed, settings.namespaces)
     ready = trouble.start_watching(len(settings.namespaces) or 1)
+    await listing.sync()
     async with (
         _serve(progress.build_application(), settings.server.port, certificate.context),
         _background(certificate.watch()),
+        _background(listing.sweep_forever()),
         _background(run_workers(queue, work, settings.workers)),
         _background(run_workers(batch_queue, work_on_batch, _BATCH_WORKERS)),
     ):
         await kopf.operator(
-            registry=build_registry(Feed(store, queue, roster, batch_queue, time.monotonic)),
+            registry=build_registry(feed),
             settings=build_kopf_settings(),
             memories=NoMemories(),
             # Peers would need it, and there are none; kopf's own guess asks for a user name, which a pod has not.

@@ -78,6 +78,11 @@ class Facts(Generic[_Fact]):
         with self._lock:
             return [self._entries[key].fact for key in self._groups.get(group, ())]
 
+    def all(self) -> list[_Fact]:
+        """Return the facts of all objects."""
+        with self._lock:
+            return [entry.fact for entry in self._entries.values()]
+
     def _drop(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         for group in entry.groups if entry else ():
@@ -118,13 +123,13 @@ class Store:
         self._phases: Counter[tuple[str, str]] = Counter()
         self._deleted_jobs: dict[Key, None] = {}
 
-    def put_bot(self, document: Document) -> Key:
-        """Keep a TweetBot unless this version of it, or a newer one, is there."""
+    def put_bot(self, document: Document) -> bool:
+        """Keep a TweetBot unless this version of it, or a newer one, is there; tell whether it is news."""
         key, version = read_key(document), read_version(document)
         known = self.bot(key)
         if known is not None and known.uid == document["metadata"]["uid"] and known.version >= version:
             # What we wrote ourselves comes back by the watch.
-            return key
+            return False
         metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
         status = document.get("status") or {}
         text = json.dumps({**document, "metadata": metadata}, separators=(",", ":")).encode()
@@ -147,7 +152,7 @@ class Store:
                 self._phases[key.namespace, bot.phase] += 1
                 if bot.job is not None:
                     self._bots_of_job[bot.job].add(key)
-        return key
+        return True
 
     def drop_bot(self, key: Key) -> None:
         """Forget a TweetBot."""
@@ -158,6 +163,11 @@ class Store:
         """Return a TweetBot."""
         with self._lock:
             return self._bots.get(key)
+
+    def bots(self) -> dict[str, Key]:
+        """Return the names of all TweetBots by uid."""
+        with self._lock:
+            return {bot.uid: key for key, bot in self._bots.items()}
 
     def count_phases(self) -> Counter[str]:
         """Return how many TweetBots are in each phase."""

@@ -171,7 +171,10 @@ def test_a_killed_operator_makes_each_bot_once(
 
     wait_for(lambda: len(bots(api, namespace)) == 120)
     time.sleep(2)
-    assert len(created(control_plane, namespace, "tweetbots")) == 120
+    # A creation that the killed operator did not wait for has happened, and is not logged as a success.
+    made = created(control_plane, namespace, "tweetbots")
+    assert len(made) == len(set(made))
+    assert len(made) >= 119
 
 
 @pytest.mark.parametrize("policy", ["Foreground", "Background"])

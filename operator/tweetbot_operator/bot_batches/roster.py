@@ -48,6 +48,11 @@ class Roster:
         document: dict[str, Any] = json.loads(present.body)
         return document
 
+    def batches(self) -> dict[str, Key]:
+        """Return the names of all TweetBotBatches by uid."""
+        with self._lock:
+            return {batch.uid: key for key, batch in self._batches.items()}
+
     def is_batch(self, key: Key, uid: str) -> bool:
         """Tell whether there is a TweetBotBatch of this name and uid."""
         with self._lock:
@@ -64,9 +69,11 @@ class Roster:
         self._members.put(member, [batch], read_version(document), 0)
         return batch
 
-    def drop_member(self, key: Key) -> None:
-        """Forget a bot."""
+    def drop_member(self, key: Key) -> Key | None:
+        """Forget a bot; return the name of the batch that owned it."""
+        member = self._members.get(key)
         self._members.drop(key)
+        return Key(key.namespace, member.batch.name) if member else None
 
     def members(self, batch: Key, uid: str) -> tuple[Member, ...]:
         """Return the bots that this very batch owns, not one of the same name before it."""

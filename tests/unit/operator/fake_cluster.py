@@ -41,6 +41,17 @@ class FakeCluster:
             raise GoneError(f"{kind} {key.name}")
         return copy.deepcopy(self.objects[kind, key])
 
+    def iterate(self, kind: str, namespace: str | None, label: str) -> Iterator[Document]:
+        self.reads.append(f"list {kind}")
+        name, _, value = label.partition("=")
+        for item in self.all(kind):
+            is_here = namespace in {None, item["metadata"]["namespace"]}
+            if is_here and (not label or item["metadata"].get("labels", {}).get(name) == value):
+                yield copy.deepcopy(item)
+
+    def iterate_uids(self, kind: str, namespace: str | None, label: str) -> Iterator[str]:
+        return (item["metadata"]["uid"] for item in self.iterate(kind, namespace, label))
+
     def list_pods(self, namespace: str, label: str) -> list[Document]:
         self.reads.append("list Pod")
         return [
