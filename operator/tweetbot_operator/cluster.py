@@ -199,7 +199,8 @@ class Cluster:
         rest: dict[str, str] = {}
         while True:
             answer = self._call("GET", path, query={**query, "limit": str(page), **rest}, accept=accept)
-            yield from answer["items"]
+            # An empty list of metadata has null in its place.
+            yield from answer["items"] or ()
             rest = {"continue": answer["metadata"].get("continue") or ""}
             if not rest["continue"]:
                 return
