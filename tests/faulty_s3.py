@@ -68,6 +68,16 @@ def slow(exchange: "Exchange") -> None:
 
 Fault = Callable[["Exchange"], None]
 
+PASSING: dict[str, Fault] = {
+    "503": refuse(503, "SlowDown"),
+    "reset": reset,
+    "lost reply": lose_reply,
+    "truncated": truncate,
+    "timeout": hang,
+}
+LARGE = 512 * 1024
+"""Size from which the client of `faulty_s3` stores a file in parts."""
+
 
 @dataclass
 class Plan:
@@ -80,6 +90,12 @@ class Plan:
     def fault_at(self, number: int) -> Fault | None:
         hits = number >= self.first if self.is_lasting else number == self.first
         return self.fault if hits else None
+
+
+def worth_failing(requests: list[str], fault: Fault) -> list[int]:
+    """Return which requests are worth the fault: a read whose answer gets lost is one that was never made."""
+    changing = ("PUT", "POST", "DELETE")
+    return [number for number, line in enumerate(requests) if fault is not lose_reply or line.startswith(changing)]
 
 
 @dataclass

@@ -86,6 +86,8 @@ class Checkpoints:
         self._control = control
         self._upload: _Upload | None = None
         self._commit: Thread | None = None
+        self._complete_step = 0
+        """The last step whose manifest this process has stored."""
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is complete, undamaged and of this training, None if there is none.
@@ -154,15 +156,18 @@ class Checkpoints:
         return True
 
     def finish(self) -> bool:
-        """Commit what was begun and wait until it is done; tell whether the checkpoint is complete."""
+        """Commit what was begun and wait until it is done; tell whether the checkpoint is complete.
+
+        A store that fails costs this checkpoint only.
+        """
         if not self.is_begun:
             self._join_commit()
             return False
         step = self._upload.step if self._upload else 0
         is_committed = self.commit()
         self._join_commit()
-        is_there = rank() != 0 or self._manifest(step) is not None
-        return self._control.everywhere(flag=is_committed and is_there)
+        is_complete = rank() != 0 or self._complete_step == step
+        return self._control.everywhere(flag=is_committed and is_complete)
 
     def _load(self, step: int) -> Checkpoint | None:
         """Return this process's view of a checkpoint, None if it may not be used."""
@@ -208,6 +213,7 @@ class Checkpoints:
         try:
             data = json.dumps(manifest.to_wire()).encode()
             self._store.write_bytes(_key(manifest.step, _MANIFEST), data)
+            self._complete_step = manifest.step
             logger.info("checkpoint saved step=%d", manifest.step)
             complete = sorted(step for step in _stored_steps(self._store) if self._store.exists(_key(step, _MANIFEST)))
             _remove(self._store, _stored_steps(self._store) - set(complete[-NUM_KEPT:]))

@@ -9,20 +9,17 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import botocore.retries.standard
-import moto.s3.models
 import pytest
-from s3transfer.utils import ChunksizeAdjuster
 
 from tests.factories import make_archive, make_run_config, make_sentences
-from tests.faulty_s3 import Fault, FaultyS3, Plan, hang, lose_reply, refuse, reset, slow, truncate
+from tests.faulty_s3 import LARGE, PASSING, Fault, FaultyS3, Plan, hang, lose_reply, refuse, slow, worth_failing
 from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.exitcodes import ExitCode
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_api.termination import decode_termination
-from tweetbot_trainer import pipeline, publish, s3_client
+from tweetbot_trainer import pipeline, publish
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.job import Job, JobPaths
 from tweetbot_trainer.models import load_language_model
@@ -31,14 +28,6 @@ PREFIX = "ns/bot/run"
 GENERATION = {"prompts": ["My dream is"], "samplesPerPrompt": 1, "minLength": 4, "maxLength": 24}
 RECIPE = {"blockSize": 64, "epochs": 1, "batchSize": 2}
 POSTS = make_sentences(200)
-PASSING = {
-    "503": refuse(503, "SlowDown"),
-    "reset": reset,
-    "lost reply": lose_reply,
-    "truncated": truncate,
-    "timeout": hang,
-}
-LARGE = 512 * 1024
 
 
 @dataclass
@@ -100,12 +89,6 @@ class Bot:
             data = contents[f"{PREFIX}/{file['path']}"]
             assert hashlib.sha256(data).hexdigest() == file["sha256"], file["path"]
 
-    def numbers(self, kind: str, fault: Fault) -> list[int]:
-        """Return which requests are worth the fault: a read whose answer gets lost is one that was never made."""
-        changing = ("PUT", "POST", "DELETE")
-        requests = enumerate(self.requests[kind])
-        return [number for number, line in requests if fault is not lose_reply or line.startswith(changing)]
-
     def is_done(self, kind: str) -> bool:
         last = "dataset/dataset.json" if kind == "prepare" else "manifest.json"
         return f"{PREFIX}/{last}" in self.s3.contents("bots")
@@ -159,31 +142,19 @@ def play_back(monkeypatch: pytest.MonkeyPatch, model: Path, files: dict[str, byt
 
 
 @pytest.fixture(scope="module")
-def bot(tmp_path_factory: pytest.TempPathFactory):
+def bot(faulty_s3: FaultyS3, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("bot")
     model = save_tiny_gpt2(folder / "tiny")
     start = {f"models/tiny/{path.name}": path.read_bytes() for path in model.iterdir()}
     start["posts/thisisaito.zip"] = make_archive(folder / "posts.zip", POSTS).read_bytes()
-    s3 = FaultyS3()
+    bot = Bot(faulty_s3, folder, start)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        s3_client._make_client.cache_clear()
-        monkeypatch.setattr(s3_client, "_READ_SECONDS", 0.3)
-        monkeypatch.setattr(s3_client.TRANSFER, "multipart_threshold", LARGE)
-        monkeypatch.setattr(s3_client.TRANSFER, "multipart_chunksize", LARGE // 2)
-        # S3 asks for parts of 5 MiB; smaller ones make the same requests.
-        monkeypatch.setattr(ChunksizeAdjuster, "adjust_chunksize", lambda _, size, *__: size)
-        monkeypatch.setattr(moto.s3.models, "S3_UPLOAD_PART_MIN_SIZE", 1)
-        monkeypatch.setattr(botocore.retries.standard.ExponentialBackoff, "delay_amount", lambda *_: 0)
-        bot = Bot(s3, folder, start)
         play_back(monkeypatch, model, record(bot))
         for kind in ("prepare", "train"):
             bot.begin(kind)
             assert bot.attempt_job(kind).code == 0
-            bot.requests[kind] = list(s3.requests)
+            bot.requests[kind] = list(faulty_s3.requests)
         yield bot
-    s3.close()
 
 
 def test_a_run_without_faults_takes_the_requests_that_are_meant(bot: Bot) -> None:
@@ -199,7 +170,7 @@ def test_a_run_without_faults_takes_the_requests_that_are_meant(bot: Bot) -> Non
 @pytest.mark.parametrize("kind", ["prepare", "train"])
 @pytest.mark.parametrize("fault", PASSING)
 def test_a_request_that_fails_once_is_repeated_and_the_run_goes_on(bot: Bot, kind: str, fault: str) -> None:
-    for number in bot.numbers(kind, PASSING[fault]):
+    for number in worth_failing(bot.requests[kind], PASSING[fault]):
         bot.begin(kind)
         ending = bot.attempt_job(kind, Plan(PASSING[fault], number))
         assert ending.code == ExitCode.OK, (bot.s3.requests[number], ending.outcome)
@@ -220,7 +191,7 @@ def test_a_request_that_fails_once_is_repeated_and_the_run_goes_on(bot: Bot, kin
 def test_a_store_that_fails_from_some_request_on_is_named_and_the_next_attempt_completes(
     bot: Bot, kind: str, fault: Fault, want_reason: Reason, want_code: int
 ) -> None:
-    for number in bot.numbers(kind, fault):
+    for number in worth_failing(bot.requests[kind], fault):
         bot.begin(kind)
         ending = bot.attempt_job(kind, Plan(fault, number, is_lasting=True))
         if ending.code != ExitCode.OK:
