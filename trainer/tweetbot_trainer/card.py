@@ -20,6 +20,7 @@ from tweetbot_api.spec.cleaning import Cleaning
 from tweetbot_api.spec.source import Source
 from tweetbot_api.spec.training import Lora
 from tweetbot_api.status import Dataset, Evaluation, HandleCounts, WandbRuns
+from tweetbot_trainer.data_rows import data_rows
 from tweetbot_trainer.generate import Sample
 from tweetbot_trainer.safe_text import escape_markdown, printable
 from tweetbot_trainer.text_measures import WRITING_ROWS
@@ -28,13 +29,6 @@ PROJECT_TAGS: Final = ("huggingtweets", "tweetbot")
 _POSTS_PER_PROMPT: Final = 5
 _LICENSES: Final = {"gpt2": "mit", "openai-community/gpt2": "mit", "distilgpt2": "apache-2.0"}
 """Of base models whose weights name no license beside them."""
-_DATA_ROWS: Final[tuple[tuple[str, str], ...]] = (
-    ("Tweets downloaded", "downloaded"),
-    ("Retweets", "retweets"),
-    ("Short tweets", "short"),
-    ("Left out by rules", "filtered"),
-    ("Tweets kept", "kept"),
-)
 
 
 class CardFacts(ApiModel):
@@ -164,7 +158,7 @@ def _values(facts: CardFacts) -> dict[str, Any]:
         "is_cyborg": len(facts.config.handles) > 1,
         "avatars": [Markup(quote(avatar_file(handle))) for handle in facts.avatars],  # noqa: S704 - quoted
         "data": facts.data,
-        "data_rows": [row for row in _DATA_ROWS if row[1] != "filtered" or any(c.filtered for c in facts.data)],
+        "data_rows": data_rows(facts.data),
         "dataset": facts.dataset,
         "cleaning": facts.config.cleaning,
         "is_cleaned_as_huggingtweets": facts.config.cleaning == Cleaning(),

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from tweetbot_api.status import Evaluation, HandleCounts, Stage
+from tweetbot_trainer.data_rows import data_rows
 from tweetbot_trainer.progress import overall_percent
 from tweetbot_trainer.text_measures import WRITING_ROWS
 
@@ -71,12 +72,7 @@ def posts_bar(posts: Iterable[str], count: int) -> Iterator[str]:
 def data_table(data: Sequence[HandleCounts]) -> Table:
     """Return the card's data table, one column per handle."""
     table = Table("Data", *(f"@{counts.handle}" for counts in data))
-    for title, field in (
-        ("Tweets downloaded", "downloaded"),
-        ("Retweets", "retweets"),
-        ("Short tweets", "short"),
-        ("Tweets kept", "kept"),
-    ):
+    for title, field in data_rows(data):
         table.add_row(title, *(f"{getattr(counts, field):,}" for counts in data))
     return table
 
