@@ -5,7 +5,7 @@ name nor a post can add Markdown or HTML; the front matter is written by hugging
 """
 
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -29,6 +29,10 @@ PROJECT_TAGS: Final = ("huggingtweets", "tweetbot")
 _POSTS_PER_PROMPT: Final = 5
 _LICENSES: Final = {"gpt2": "mit", "openai-community/gpt2": "mit", "distilgpt2": "apache-2.0"}
 """Of base models whose weights name no license beside them."""
+
+
+EngineName = Literal["deepspeed", "fused"]
+"""What trained a bot: DeepSpeed, or the engine that trains several bots at once."""
 
 
 class CardFacts(ApiModel):
@@ -56,6 +60,8 @@ class CardFacts(ApiModel):
     """What it was trained on, as people say it: `CPU` or the GPU's name."""
     arithmetic: str
     """`fp32` or `bf16`."""
+    engine: EngineName = "deepspeed"
+    """What trained it."""
 
 
 def render_card(facts: CardFacts) -> str:
@@ -177,6 +183,7 @@ def _values(facts: CardFacts) -> dict[str, Any]:
         "num_steps": facts.num_steps,
         "device": facts.device,
         "arithmetic": facts.arithmetic,
+        "is_trained_together": facts.engine == "fused",
         "evaluation": evaluation,
         "writing_rows": WRITING_ROWS,
         "samples": facts.samples,

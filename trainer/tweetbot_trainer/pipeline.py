@@ -104,6 +104,7 @@ def train_bot(config: RunConfig, store: Store, reporter: Reporter, tracker: Trac
         metrics=metrics,
         device=device_name(language_model.model.device),
         arithmetic="bf16" if uses_bf16(config.training, language_model.model.device) else "fp32",
+        engine="deepspeed",
     )
     outcome = publish(bot, store, reporter, tracker, work_dir)
     remove_checkpoints(store)

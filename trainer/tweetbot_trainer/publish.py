@@ -22,7 +22,7 @@ from tweetbot_api.names import (
 from tweetbot_api.runconfig import RunConfig
 from tweetbot_api.status import Evaluation, WandbRuns
 from tweetbot_trainer.artifacts import Store
-from tweetbot_trainer.card import CardFacts
+from tweetbot_trainer.card import CardFacts, EngineName
 from tweetbot_trainer.dataset import DatasetInfo
 from tweetbot_trainer.generate import Sample, generation_config
 from tweetbot_trainer.hub import push_model
@@ -65,6 +65,8 @@ class TrainedBot:
     """What it was trained on, for people."""
     arithmetic: str
     """`fp32` or `bf16`."""
+    engine: EngineName
+    """What trained it."""
 
 
 def publish(bot: TrainedBot, store: Store, reporter: Reporter, tracker: Tracker, work_dir: Path) -> BotOutcome:
@@ -145,6 +147,7 @@ def _card_facts(bot: TrainedBot, train_url: str | None) -> CardFacts:
         num_steps=bot.metrics.num_steps,
         device=bot.device,
         arithmetic=bot.arithmetic,
+        engine=bot.engine,
     )
 
 

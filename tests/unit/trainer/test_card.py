@@ -134,6 +134,17 @@ def test_both_wandb_runs_are_linked_where_the_work_is_told_and_where_it_is_used(
     assert "wandb.ai" not in render_card(cyborg_facts())
 
 
+def test_a_card_tells_what_trained_the_bot():
+    alone, together = render_card(seed_facts()), render_card(seed_facts(engine="fused"))
+    assert (alone.count("DeepSpeed"), alone.count("several bots at once")) == (2, 0)
+    assert (together.count("DeepSpeed"), together.count("several bots at once")) == (0, 2)
+
+
+def test_facts_of_before_that_was_told_are_those_of_deepspeed():
+    stored = {name: value for name, value in seed_facts().to_wire().items() if name != "engine"}
+    assert render_card(CardFacts.model_validate(stored)) == render_card(seed_facts())
+
+
 @pytest.mark.parametrize("facts", [seed_facts(), cyborg_facts()])
 def test_a_card_can_be_rendered_again_from_its_stored_facts(facts):
     assert render_card(CardFacts.model_validate(facts.to_wire())) == render_card(facts)

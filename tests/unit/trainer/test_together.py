@@ -113,6 +113,8 @@ def test_losses_are_those_of_the_bots_run_alone(batch, tmp_path):
             assert together.evaluation.loss == pytest.approx(outcome.evaluation.loss, abs=2e-4)
             assert together.evaluation.base_loss == outcome.evaluation.base_loss
         assert member.store.list("") == alone.store.list("")
+        engines = [json.loads(store.read_bytes("card.json"))["engine"] for store in (member.store, alone.store)]
+        assert engines == ["fused", "deepspeed"]
 
 
 def test_the_published_model_writes_with_transformers(batch):

@@ -132,6 +132,7 @@ class Publisher:
                 metrics=metrics,
                 device=device_name(device),
                 arithmetic="bf16" if uses_bf16(config.training, device) else "fp32",
+                engine="fused",
             )
             outcome = publish(bot, member.store, member.reporter, member.tracker, member.work_dir)
             remove_checkpoints(member.store)
