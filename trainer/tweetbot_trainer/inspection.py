@@ -5,9 +5,11 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from tweetbot_api.conditions import Reason
 from tweetbot_api.model import ApiModel
+from tweetbot_api.spec.cleaning import Cleaning
 from tweetbot_api.spec.source import Columns
 from tweetbot_trainer.cleaning import clean_posts
 from tweetbot_trainer.dataset import check_enough_text, num_characters
@@ -15,6 +17,9 @@ from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.raw_posts import RawPosts
 from tweetbot_trainer.sources.files import FilesSource
 from tweetbot_trainer.text_file import TextFile
+
+_BY_CHARACTERS: Final = Cleaning(unspaced_scripts="characters")
+_ENOUGH_BY_CHARACTERS: Final = "with spec.cleaning.unspacedScripts: characters there would be enough"
 
 
 class Inspection(ApiModel):
@@ -41,7 +46,7 @@ class Inspection(ApiModel):
     enough: bool
     """Whether a bot can be trained on them: at least 6,000 characters, separators counted."""
     advice: str | None
-    """What is wrong with the amount, or that more than 40,000 characters would be better."""
+    """What is wrong with the amount and what would mend it, or that more than 40,000 characters would be better."""
 
 
 def inspect_file(path: Path, handle: str, columns: Columns | None = None, kept_file: Path | None = None) -> Inspection:
@@ -60,6 +65,8 @@ def inspect_file(path: Path, handle: str, columns: Columns | None = None, kept_f
         if kept_file:
             _write_kept(texts, kept_file)
         advice, enough = _advice(handle, texts)
+        if not enough and _is_enough_by_characters(handle, raw, TextFile(Path(folder, "by-characters"))):
+            advice = f"{advice}; {_ENOUGH_BY_CHARACTERS}"
         return Inspection(
             shape="+".join(sorted(raw.shapes)),
             handle=handle,
@@ -94,6 +101,12 @@ def _advice(handle: str, texts: Sequence[str]) -> tuple[str | None, bool]:
         return check_enough_text({handle: texts}), True
     except TrainerError as error:
         return error.message, False
+
+
+def _is_enough_by_characters(handle: str, raw: RawPosts, texts: TextFile) -> bool:
+    """Tell whether the posts would be enough if writing without spaces were judged by its characters."""
+    clean_posts(handle, None, raw.read(handle), _BY_CHARACTERS, texts)
+    return _advice(handle, texts)[1]
 
 
 def _sha256(texts: Sequence[str]) -> str:

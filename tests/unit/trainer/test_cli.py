@@ -154,6 +154,18 @@ def test_inspect_tells_whether_it_would_be_enough(tweetbot, tmp_path, count, eno
     assert (facts["enough"], facts["advice"] is not None) == (enough, advised)
 
 
+@pytest.mark.parametrize(("count", "hinted"), [(100, False), (400, True)])
+def test_inspect_names_the_option_with_which_writing_without_spaces_would_be_enough(tweetbot, tmp_path, count, hinted):
+    path = make_jsonl(
+        tmp_path / "a.jsonl", [f"今日は朝から雨が降っていました。その{number}" for number in range(count)]
+    )
+    facts = json.loads(tweetbot("inspect", path, "--handle", "me", "-o", "json")[1])
+    assert (facts["short"], facts["kept"], facts["enough"]) == (count, 0, False)
+    assert facts["advice"].startswith("0 posts with 0 characters are left after cleaning; at least 6,000 ")
+    hint = "; with spec.cleaning.unspacedScripts: characters there would be enough"
+    assert facts["advice"].endswith(hint) == hinted
+
+
 def test_inspect_reads_the_columns_that_are_named(tweetbot, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("nr,who,says\n1,me,three whole words\n2,you,not my own words\n")
