@@ -30,6 +30,7 @@ from tweetbot_trainer.interruption import (
 )
 from tweetbot_trainer.job_failures import exit_code, failure_of, interrupted, may_end_better
 from tweetbot_trainer.job_log import log_to_file, logged_to
+from tweetbot_trainer.log_keeper import LogKeeper
 from tweetbot_trainer.member import Member
 from tweetbot_trainer.members import Members
 from tweetbot_trainer.operator_channel import OperatorChannel, Results
@@ -81,6 +82,8 @@ class Job:
         channel = _open_channel(manifest, paths)
         self._results = Results(channel) if channel else None
         self._members = Members(manifest, paths.work_dir, store_of, channel)
+        logged = () if manifest.job_kind == "purge" else manifest.bots
+        self._logs = LogKeeper(manifest.job_kind, logged, self._members.log_file, store_of, self._members.is_unwanted)
         self._outcomes: dict[str, BotOutcome] = {}
         """How the bots ended that are done with, by uid."""
         self._saved: set[str] = set()
@@ -92,7 +95,7 @@ class Job:
 
     def run(self) -> int:
         """Work on every bot, leave the results, and return the exit code."""
-        with sigterm_interrupts():
+        with sigterm_interrupts(), self._logs.at_work():
             self._run_bots()
             self._is_over = True
             is_interrupted = len(self._outcomes) < len(self._manifest.bots)
@@ -115,8 +118,7 @@ class Job:
             except Interrupted:
                 logger.warning("stopped by SIGTERM before all results were acknowledged")
             try:
-                if self._manifest.job_kind != "purge":
-                    self._members.store_logs()
+                self._logs.store()
             except Interrupted:
                 logger.warning("stopped by SIGTERM before all logs were stored")
         bots = zip(self._manifest.bots, outcomes, strict=True)

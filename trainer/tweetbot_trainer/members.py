@@ -3,11 +3,8 @@
 import logging
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
 
-from tweetbot_api import names
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.runconfig import RunConfig, RunManifest, S3Location
 from tweetbot_trainer.artifacts import Store
@@ -20,8 +17,6 @@ from tweetbot_trainer.tracking import open_tracker
 from tweetbot_trainer.wanted import HeedfulReporter, HeedfulStore, UnwantedError
 
 logger = logging.getLogger(__name__)
-
-_LOGS_AT_ONCE: Final = 8
 
 
 class Members:
@@ -85,26 +80,6 @@ class Members:
     def is_unwanted(self, config: RunConfig) -> bool:
         """Tell whether nobody waits for this bot any more."""
         return config.bot.uid in self._unwanted
-
-    def store_logs(self) -> None:
-        """Keep each bot's log in its store; a failure costs the log only."""
-        wanted = [config for config in self._manifest.bots if not self.is_unwanted(config)]
-        with ThreadPoolExecutor(_LOGS_AT_ONCE) as threads:
-            list(threads.map(self._store_log, wanted))
-
-    def _store_log(self, config: RunConfig) -> None:
-        path = self.log_file(config)
-        if not path.exists():
-            return
-        key = names.attempt_log(self._manifest.job_kind, config.bot.attempt)
-        try:
-            store = self._store_of(config.output)
-            # A queue may have stopped this very attempt before, which had another pod then.
-            if earlier := store.read_bytes(key):
-                path.write_bytes(earlier + path.read_bytes())
-            store.upload(path, key)
-        except Exception as error:  # noqa: BLE001 - the results are out; nothing may change the exit code now
-            logger.warning("log not stored bot=%s error=%r", config.bot.name, error)
 
     def _open_reporter(self, config: RunConfig) -> Reporter:
         if self._channel is None:

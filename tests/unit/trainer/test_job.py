@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -15,6 +16,7 @@ from tweetbot_api.messages import BotOutcome, ResultMessage
 from tweetbot_api.runconfig import RunManifest
 from tweetbot_api.status import Failure
 from tweetbot_api.termination import decode_termination
+from tweetbot_trainer import log_keeper
 from tweetbot_trainer.artifacts import LocalStore
 from tweetbot_trainer.errors import TrainerError
 from tweetbot_trainer.job import Job, JobPaths, load_manifest
@@ -179,8 +181,24 @@ def test_an_attempt_that_its_queue_stops_and_lets_go_on_has_one_log(pod):
 
 
 def test_a_log_that_cannot_be_stored_changes_nothing(pod, monkeypatch):
-    monkeypatch.setattr(LocalStore, "upload", lambda *_: (_ for _ in ()).throw(UNAVAILABLE))
+    monkeypatch.setattr(LocalStore, "write_bytes", lambda *_: (_ for _ in ()).throw(UNAVAILABLE))
     assert pod.run(DONE) == 0
+
+
+def test_a_log_is_stored_while_its_bot_is_worked_on_for_a_killed_pod_can_store_nothing(pod, monkeypatch):
+    monkeypatch.setattr(log_keeper, "LOG_SECONDS", 0.01)
+    seen = []
+
+    def work_until_the_log_is_stored():
+        deadline = time.monotonic() + 10
+        while not seen and time.monotonic() < deadline:
+            seen.extend(filter(None, [pod.store("first").read_bytes("logs/train-1.txt")]))
+        return DONE
+
+    assert pod.run(work_until_the_log_is_stored) == 0
+    assert b"bot started" in seen[0]
+    whole = pod.store("first").read_bytes("logs/train-1.txt")
+    assert whole.count(b"bot started") == whole.count(b"bot finished") == 1
 
 
 def test_scratch_space_of_a_bot_is_freed_before_the_next(pod):
