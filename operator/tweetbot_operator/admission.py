@@ -8,7 +8,7 @@ from tweetbot_api.messages import ProgressMessage, ResultMessage
 from tweetbot_api.runconfig import BatchIdentity, BotIdentity
 from tweetbot_api.status import Run, TweetBotStatus
 from tweetbot_operator.cluster import Cluster, GoneError
-from tweetbot_operator.observed import Key, ObservedJob, ObservedPod
+from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod
 from tweetbot_operator.observer import is_owned
 from tweetbot_operator.store import Store
 from tweetbot_operator.tokens import PodIdentity
@@ -37,7 +37,11 @@ class Admission:
         """Raise DeniedError unless the pod may say this; return False if it was said and stored before."""
         bot_name = message.bot
         job = await self.find_job(identity, bot_name)
-        run = await self._find_run(Key(bot_name.namespace, bot_name.name), bot_name.uid)
+        bot = await self._find_bot(Key(bot_name.namespace, bot_name.name), bot_name.uid)
+        if "deletionTimestamp" in bot["metadata"] and message.job_kind != "purge":
+            # It stays until its files are deleted, and nothing may be written for it meanwhile.
+            raise DeniedError(410, "Gone", f"the TweetBot {bot_name.name} is being deleted")
+        run = TweetBotStatus.model_validate(bot.get("status") or {}).run
         if isinstance(message, ResultMessage) and is_stored(run, message):
             return False
         if run is None or not is_current(run, message) or run.job_name != job.key.name:
@@ -79,7 +83,7 @@ class Admission:
             # Not final, as 410 is: the pod is about to be stopped, and may save its bots.
             raise DeniedError(404, "NotFound", "the pod's Job is deleted") from None
 
-    async def _find_run(self, key: Key, uid: str) -> Run | None:
+    async def _find_bot(self, key: Key, uid: str) -> Document:
         stored = self._store.bot(key)
         if stored is None or stored.uid != uid:
             # An operator that has just started has not heard of every bot yet, and a trainer takes 410 as final.
@@ -90,7 +94,7 @@ class Admission:
             stored = self._store.bot(key)
         if stored is None or stored.uid != uid:
             raise DeniedError(410, "Gone", f"the TweetBot {key.name} is another one by now")
-        return TweetBotStatus.model_validate(stored.read().get("status") or {}).run
+        return stored.read()
 
 
 def is_current(run: Run, message: Message) -> bool:

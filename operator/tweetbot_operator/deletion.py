@@ -49,6 +49,11 @@ def plan_deletion(situation: Situation) -> Plan:
     return follow_job(situation, run)
 
 
+def explain_refusal(message: str) -> Verdict:
+    """Return what is said of a purge Job that Kubernetes refuses, as it does in a namespace that is being deleted."""
+    return Verdict(Reason.PURGE_FAILED, f"{message}; it is tried again. {_WAY_OUT}")
+
+
 def _wants_purge(situation: Situation) -> bool:
     output, annotations = situation.bot.spec.output, situation.bot.metadata.annotations
     is_excused = annotations.get(names.ANNOTATION_SKIP_PURGE) == "true"

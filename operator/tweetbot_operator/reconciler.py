@@ -27,6 +27,7 @@ from tweetbot_operator.cluster import (
     RefusedError,
     TransientError,
 )
+from tweetbot_operator.deletion import explain_refusal
 from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.merge_patch import diff
 from tweetbot_operator.metrics import Metrics
@@ -157,7 +158,11 @@ class Reconciler:
         except RefusedError as error:
             message = f"Kubernetes refuses the run's Job or ConfigMap: {error}"
             logger.warning("objects refused namespace=%s name=%s reason=%s", *_name(bot), error)
-            self._write_status(bot, status.working(bot, "Pending", Verdict(Reason.PENDING, message), self._clock()))
+            if bot.metadata.deletion_timestamp is None:
+                refused = status.working(bot, "Pending", Verdict(Reason.PENDING, message), self._clock())
+            else:
+                refused = status.working(bot, "Deleting", explain_refusal(message), self._clock())
+            self._write_status(bot, refused)
             raise TryAgainError(message) from error
         for job in plan.delete:
             self._delete_job(job.key, job.uid)

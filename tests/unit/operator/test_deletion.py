@@ -171,6 +171,31 @@ def test_a_crash_at_any_write_of_the_deletion_ends_in_one_purge_and_no_bot() -> 
             }
 
 
+def test_a_purge_that_kubernetes_refuses_tells_the_way_out_and_is_made_when_it_may_be() -> None:
+    """As in a namespace that is being deleted, where nothing new is made."""
+    world = World(**DELETE)
+    world.settle()
+    world.remove_orphans()
+    delete_bot(world.cluster)
+    world.cluster.refusals["Job"] = "the namespace is being terminated"
+    for _ in range(3):
+        world.settle()
+        world.end_pods(None)
+
+    assert world.bot.status.phase == "Deleting"
+    ready = next(item for item in world.bot.status.conditions if item.type == "Ready")
+    assert ready.reason == Reason.PURGE_FAILED
+    assert "being terminated" in ready.message
+    assert "tweetbot.dev/skip-purge=true" in ready.message
+
+    del world.cluster.refusals["Job"]
+    for _ in range(10):
+        world.settle()
+        world.start_pods()
+        world.end_pods(RECEIPT)
+    assert ("TweetBot", BOT) not in world.cluster.objects
+
+
 def test_a_bot_without_a_finalizer_of_ours_is_left_to_others() -> None:
     life = Life(mark(make_tweetbot(), deletion_timestamp=NOW, finalizers=["foregroundDeletion"]))
 

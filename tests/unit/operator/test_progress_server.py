@@ -268,6 +268,18 @@ def test_a_message_about_a_bot_that_is_gone_is_final(world: World, *, made_again
     assert talk(world, story)[0] == 410
 
 
+def test_a_bot_that_waits_for_its_purge_leaves_the_pod_that_it_shares(world: World) -> None:
+    message = make_progress(world)
+    bot = world.cluster.get("TweetBot", BOT)
+    world.cluster.put({**bot, "metadata": {**bot["metadata"], "deletionTimestamp": "2026-11-23T12:00:00Z"}})
+    world.store.put_bot(world.cluster.get("TweetBot", BOT))
+
+    async def story(call: Call) -> Answer:
+        return await call(PROGRESS_PATH, message)
+
+    assert talk(world, story)[0] == 410
+
+
 def make_handles(world: World, **changes: Any) -> dict[str, Any]:
     """Return the message of the Job whose pod holds the token; its owner plays the TweetBotBatch."""
     (pod,) = world.live_pods
