@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from tweetbot_api.model import ApiModel
 from tweetbot_api.source_access import SourceAccess
-from tweetbot_api.spec.fields import Quantity
+from tweetbot_api.spec.fields import KubernetesName, Quantity
 from tweetbot_api.spec.output import S3Output, WandbTracking
 from tweetbot_api.spec.resources import Resources
 from tweetbot_api.spec.training import BaseModelReference
@@ -75,6 +75,9 @@ class Defaults(ApiModel):
     """The train pod."""
     prepare: PrepareResources = PrepareResources()
     """The prepare pod."""
+    service_account_name: KubernetesName = "default"
+    """ServiceAccount of the Jobs' pods, one in each bot's own namespace: what the cloud lets it do (IRSA, workload
+    identity), the pods may do. Users cannot choose it."""
     ttl_seconds_after_finished: int | None = Field(default=86_400, ge=0)
     """Seconds after which the Jobs of a run that has ended are removed; None leaves them until the bot is deleted."""
 

@@ -43,6 +43,7 @@ def _build_conduct(settings: OperatorSettings) -> dict[str, Any]:
     pull_secrets = [{"name": name} for name in settings.images.pull_secrets]
     return {
         "restartPolicy": "Never",
+        "serviceAccountName": settings.defaults.service_account_name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,

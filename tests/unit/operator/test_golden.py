@@ -56,8 +56,9 @@ X_SPEC = {"source": {"x": {"credentialsSecret": {"name": "x-api"}, "termsAccepte
 NODES_SPEC = {"resources": {"gpus": 4, "nodes": 2, "cpu": "8", "memory": "64Gi"}}
 SPECS = {"least": {}, "cpu": {"resources": {"gpus": 0}}, "full": FULL_SPEC, "x": X_SPEC, "nodes": NODES_SPEC}
 SETTINGS = make_settings()
-PULLING = make_settings(
-    images={"prepare": "registry.test/prepare:1", "train": "registry.test/train:1", "pullSecrets": ["pull"]}
+THOROUGH = make_settings(
+    images={"prepare": "registry.test/prepare:1", "train": "registry.test/train:1", "pullSecrets": ["pull"]},
+    defaults={"serviceAccountName": "tweetbots"},
 )
 
 
@@ -75,7 +76,7 @@ def make_running(spec: dict, settings: OperatorSettings, *, is_training: bool) -
 @pytest.mark.parametrize("kind", ["prepare", "train"])
 @pytest.mark.parametrize("case", SPECS)
 def test_the_objects_of_an_attempt_are_as_reviewed(case: str, kind: str) -> None:
-    settings = PULLING if case == "full" else SETTINGS
+    settings = THOROUGH if case == "full" else SETTINGS
     bot = make_running(SPECS[case], settings, is_training=kind == "train")
     job = build_job(kind, bot.status.run.job_name, [bot], settings)
     config_map = build_config_map(kind, read_job(make_job(bot)), [bot], settings, "THE CA\n")
