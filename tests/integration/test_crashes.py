@@ -152,6 +152,10 @@ def all_config_maps(api: Api, namespace: str) -> list[str]:
     return sorted(item["metadata"]["name"] for item in api.list(namespace, "configmaps"))
 
 
+def jobs_of_pods(api: Api, namespace: str) -> set[str]:
+    return {pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] for pod in api.list(namespace, "pods")}
+
+
 def count_created_jobs(operator: MortalOperator, namespace: str) -> int:
     return Counter(operator.proxy.writes)[f"POST /apis/batch/v1/namespaces/{namespace}/jobs"]
 
@@ -219,6 +223,8 @@ def test_a_bot_is_made_retried_suspended_and_deleted_by_operators_that_die_of_ea
         "ann prepare-1", "ann train-1", "ben prepare-1", "ben train-1", "ben train-2", "cat prepare-1", "cat train-2",
     ]  # fmt: skip
     assert all_config_maps(api, namespace) == all_jobs(api, namespace)
+    assert jobs_of_pods(api, namespace) <= set(all_jobs(api, namespace))
+    assert operator.deaths > 30
     # Three of ann, ben and cat each but ann's two, and dan's prepare, train and purge.
     assert count_created_jobs(operator, namespace) == 11
 
@@ -238,6 +244,7 @@ def test_bots_that_share_their_jobs_are_each_trained_once_by_operators_that_die_
     live(operator, kubelet, lambda: None, is_over)
 
     jobs = api.list(namespace, "jobs")
+    assert operator.deaths > 10
     print(f"{operator.deaths} deaths, {len(jobs)} Jobs of {[len(_owners(job)) for job in jobs]} bots")
     for kind in ("prepare", "train"):
         owners = [
