@@ -28,6 +28,7 @@ from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Assignment, Key, ObservedJob
 from tweetbot_operator.policies.batching import CALM_SECONDS, Candidate, Group, choose_batches, is_full, is_time
 from tweetbot_operator.policies.verdict import Verdict
+from tweetbot_operator.policies.waiting import describe_line
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.store import Store
@@ -38,6 +39,10 @@ logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 3.0
 """How long batches are assigned at a stretch: whoever stops the operator waits for that, be the bots ever so many."""
+
+
+TELL_SECONDS = 30.0
+"""How long a bot waits behind others before its status says so: each such word is a write."""
 
 
 class Map(Protocol):
@@ -82,6 +87,8 @@ class Dispatcher:
         self._uptime = uptime
         self._assigning: set[Key] = set()
         """Jobs that are made as soon as all their bots have them in their status."""
+        self._told: set[Key] = set()
+        """Bots whose status says that they wait behind others for a Job."""
 
     def dispatch(self, group: Group) -> float | None:
         """Give those of a group to Jobs who have waited enough; return after how many seconds to look again."""
@@ -90,12 +97,34 @@ class Dispatcher:
         with _tried_again():
             # Asked once: while one batch is assigned, those who come next have not been quiet, only unheard.
             is_time = bool(waited) and self._is_time(group, waited)
-            for batch in choose_batches([item.candidate for item in waited], limits):
+            batches = choose_batches([item.candidate for item in waited], limits)
+            ready = [batch for batch in batches if is_full(batch, limits) or is_time]
+            room = self._count_room(group) if ready else 0
+            for batch in ready[:room]:
                 if self._uptime() - began > TURN_SECONDS:
                     return 0
-                if is_full(batch, limits) or is_time:
-                    self._assign(batch)
+                self._assign(batch)
+            self._tell_who_is_behind(waited, {item.bot for batch in ready[room:] for item in batch}, began)
         return CALM_SECONDS if self._waiting.of(group) else None
+
+    def _count_room(self, group: Group) -> int:
+        """Return how many more Jobs of a group may wait for nodes: bots without one take turns with those who come."""
+        waiting = self._store.count_jobs_without_node(group.namespace, group.kind, group.likeness)
+        return max(0, self._settings.batching.max_waiting_jobs - waiting)
+
+    def _tell_who_is_behind(self, waited: Sequence[Waited], behind: set[Key], began: float) -> None:
+        """Say in the status of those for whom there was no room for a while why they wait, once."""
+        for item in waited:
+            key, now = item.candidate.bot, self._uptime()
+            if now - began > TURN_SECONDS:
+                return
+            stored = self._store.bot(key)
+            if key not in behind or key in self._told or now - item.since < TELL_SECONDS or stored is None:
+                continue
+            bot = TweetBot.model_validate(stored.read())
+            phase = bot.status.phase or "Pending"
+            self._reconciler.report(bot, status.working(bot, phase, describe_line(), self._clock()))
+            self._told.add(key)
 
     def make_job(self, job: SharedJob) -> float | None:
         """Make the Job that bots have in their status, and its manifest, where either is missing.
@@ -158,6 +187,7 @@ class Dispatcher:
 
     def _write_assignment(self, key: Key, assignment: Assignment) -> TweetBot | None:
         self._waiting.drop(key)
+        self._told.discard(key)
         try:
             return self._reconciler.assign(key, assignment)
         except (ConflictError, TransientError) as error:

@@ -61,6 +61,8 @@ class ObservedJob:
     """Whether it may have no pods now, whatever its state: its queue has not admitted it, or has stopped it."""
     queue: str | None = None
     """The Kueue queue that it was given to."""
+    likeness: str = ""
+    """Hash of what its bots have in common."""
 
     @property
     def is_finished(self) -> bool:

@@ -1,6 +1,7 @@
 """Reads Kubernetes objects, as JSON, into the facts of `observed`."""
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import cast
@@ -9,6 +10,7 @@ from tweetbot_api.names import (
     ANNOTATION_RUNS,
     CONTAINER,
     LABEL_JOB_KIND,
+    LABEL_LIKENESS,
     LABEL_QUEUE,
     LABEL_RUN_PREFIX,
     JobKind,
@@ -49,6 +51,7 @@ def read_job(document: Document) -> ObservedJob:
         is_deleting="deletionTimestamp" in metadata,
         is_held_back=bool(spec.get("suspend")),
         queue=labels.get(LABEL_QUEUE),
+        likeness=sys.intern(labels.get(LABEL_LIKENESS, "")),
     )
 
 

@@ -94,6 +94,9 @@ class Batching(ApiModel):
     that is still being prepared."""
     max_wait_seconds: int = Field(default=300, ge=0)
     """Seconds that a bot waits for others before its train Job at most, however many keep coming."""
+    max_waiting_jobs: int = Field(default=4, ge=1)
+    """Jobs of bots that are alike which wait for a node at the same time, at most. Further bots wait in the operator,
+    where users take turns; more lets a cluster that adds nodes on demand see more of what is wanted."""
 
 
 class OperatorSettings(ApiModel):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from tweetbot_api.names import JobKind
 from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod
 from tweetbot_operator.reading import read_job, read_pod
 
@@ -193,6 +194,15 @@ class Store:
         bots = [Key(job.key.namespace, owner.name) for owner in job.owners]
         self.jobs.put(job, bots, read_version(document), seen)
         return job
+
+    def count_jobs_without_node(self, namespace: str, kind: JobKind, likeness: str) -> int:
+        """Return how many such Jobs have no pod that a node has taken, and may still get one."""
+        return sum(
+            not any(pod.started for pod in self.pods.of(job.key))
+            for job in self.jobs.all()
+            if (job.key.namespace, job.kind, job.likeness) == (namespace, kind, likeness)
+            and not (job.is_finished or job.is_deleting)
+        )
 
     def drop_job(self, key: Key) -> None:
         """Forget a Job, but not that it was there."""

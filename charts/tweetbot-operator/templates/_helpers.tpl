@@ -54,6 +54,7 @@ batching:
   maxTokens: {{ int .Values.batching.maxTokens }}
   windowSeconds: {{ int .Values.batching.windowSeconds }}
   maxWaitSeconds: {{ int .Values.batching.maxWaitSeconds }}
+  maxWaitingJobs: {{ int .Values.batching.maxWaitingJobs }}
 sources: {{ toJson .Values.sources }}
 retryPauseSeconds: {{ int .Values.retryPauseSeconds }}
 maxPreemptions: {{ int .Values.maxPreemptions }}

@@ -10,6 +10,7 @@ from tweetbot_api.spec.resources import Resources
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import Manifest, build_labels
 from tweetbot_operator.builders.pod import build_pod, count_nodes
+from tweetbot_operator.policies.batching import hash_likeness
 from tweetbot_operator.resolve import resolve
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.version import operator_version
@@ -26,7 +27,7 @@ def build_job(kind: names.JobKind, job_name: str, bots: Sequence[TweetBot], sett
         "metadata": {
             "name": job_name,
             "namespace": bots[0].metadata.namespace,
-            "labels": labels | queue,
+            "labels": labels | queue | {names.LABEL_LIKENESS: hash_likeness(bots[0], kind, settings)},
             "annotations": {
                 names.ANNOTATION_OPERATOR_VERSION: operator_version(),
                 names.ANNOTATION_RUNS: _record_runs(bots),

@@ -4,6 +4,7 @@ A bot whose attempt fails is tried again in less company: whatever ended a whole
 neighbours are done by then.
 """
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tweetbot_operator.settings import Batching, OperatorSettings
 
 CALM_SECONDS = 1.0
 """Bots that are applied together come within this time of one another."""
+_HASH_LENGTH = 16
 _LESS_COMPANY = 8
 """Each failure divides by this how many bots may share the next Job."""
 
@@ -33,7 +35,7 @@ class Group:
     most: int
     """How many may share one Job."""
     likeness: str
-    """All that they must have in common, as JSON."""
+    """Hash of all that they must have in common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ def build_candidate(
             namespace=key.namespace,
             kind=kind,
             most=_most(bot, kind, failed_attempts, settings),
-            likeness=json.dumps(_describe_likeness(bot, kind, settings), sort_keys=True),
+            likeness=hash_likeness(bot, kind, settings),
         ),
         job_name=names.job_name(bot.metadata.name, bot.run_id, kind, attempt),
         user=bot.metadata.labels.get(names.LABEL_USER, ""),
@@ -85,6 +87,12 @@ def build_candidate(
         accepted=run.start_time if run and run.id == bot.run_id else now,
         is_preparing=bot.status.phase == "Preparing",
     )
+
+
+def hash_likeness(bot: TweetBot, kind: JobKind, settings: OperatorSettings) -> str:
+    """Return a hash of all that bots must have in common with this one to share its Job."""
+    text = json.dumps(_describe_likeness(bot, kind, settings), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
 
 
 def choose_batches(candidates: Sequence[Candidate], limits: Batching) -> list[list[Candidate]]:

@@ -31,6 +31,14 @@ def describe_wait(
     return _describe_pod(pod) or describe_work(job.kind)
 
 
+def describe_line() -> Verdict:
+    """Return what is said of a bot for whose Job there is no room in the line for nodes."""
+    return Verdict(
+        Reason.PENDING,
+        "other Jobs of bots like this one wait for a node; it takes its turn when one of them has found its own",
+    )
+
+
 def describe_queue(job_name: str, word: QueueWord | None = None) -> Verdict:
     """Return what is said of a Job that its queue holds back."""
     why = f": {word.message}" if word else ""

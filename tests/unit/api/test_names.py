@@ -24,6 +24,7 @@ FROZEN = {
     "HANDLES_KEY": "handles",
     "LABEL_RUN_PREFIX": "run.tweetbot.dev/",
     "LABEL_USER": "tweetbot.dev/user",
+    "LABEL_LIKENESS": "tweetbot.dev/likeness",
     "LABEL_BOT_BATCH": "tweetbot.dev/bot-batch",
     "LABEL_QUEUE": "kueue.x-k8s.io/queue-name",
     "LABEL_QUEUE_PRIORITY": "kueue.x-k8s.io/priority-class",

@@ -301,3 +301,50 @@ def test_a_status_that_was_removed_by_hand_is_taken_up_from_the_shared_job() -> 
     world.run_on(3)
     assert set(world.statuses.values()) == {"Succeeded"}
     assert [kind for kind, _ in world.jobs] == ["prepare", "train"]
+
+
+def test_no_more_jobs_wait_for_a_node_than_the_platform_allows() -> None:
+    world = Company(*[f"bot-{number:02}" for number in range(10)], max_bots=2, maxWaitingJobs=2)
+    world.live(20)
+    assert len(world.jobs) == 2
+    world.start_pods()
+    world.live(5)
+    assert len(world.jobs) == 4, "a Job that a node has taken waits no more, finished or not"
+    world.run_on(12)
+    assert set(world.statuses.values()) == {"Succeeded"}
+
+
+def test_a_user_who_comes_later_does_not_wait_for_all_bots_of_one_who_came_before() -> None:
+    world = Company(*[f"bot-{number:02}" for number in range(20)], max_bots=2, maxWaitingJobs=1)
+    world.live(10)
+    world.add("late")
+    late = world.cluster.get("TweetBot", Key("default", "late"))
+    late["metadata"].setdefault("labels", {})["tweetbot.dev/user"] = "eve"
+    world.cluster.put(late)
+    world.live(10)
+    world.start_pods()
+    world.live(5)
+    (place,) = (place for place, (_, bots) in enumerate(world.jobs) if "late" in bots)
+    assert place == 1, "ten Jobs' bots came before"
+
+
+def test_a_bot_that_waits_behind_others_for_long_says_so_once() -> None:
+    world = Company(*[f"bot-{number:02}" for number in range(4)], max_bots=2, maxWaitingJobs=1)
+    world.live(20)
+    assert world.statuses["bot-03"] is None
+    world.live(30)
+    (condition,) = (item for item in world.bot_named("bot-03").status.conditions if item.type == "Ready")
+    assert "wait for a node" in condition.message
+    written = len(world.cluster.writes)
+    world.live(30)
+    assert len(world.cluster.writes) == written
+    world.run_on(6)
+    assert set(world.statuses.values()) == {"Succeeded"}
+
+
+def test_jobs_of_other_bots_do_not_stand_in_the_same_line() -> None:
+    world = Company(*[f"bot-{number:02}" for number in range(4)], max_bots=2, maxWaitingJobs=1)
+    for name in ("files-0", "files-1"):
+        world.add(name, source={"files": {"uri": "s3://tweets/{handle}.jsonl"}})
+    world.live(20)
+    assert [len(bots) for _, bots in world.jobs] == [2, 2]
