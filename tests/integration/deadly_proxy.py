@@ -1,9 +1,11 @@
-"""Stands between an operator and the apiserver, and kills the operator as soon as a write of its has been stored."""
+"""Stands between an operator and the apiserver: kills the operator as soon as a write of its has been stored, or lets
+its watches fall silent.
+"""
 
 import ssl
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,8 @@ class DeadlyProxy:
         self.writes: list[str] = []
         """What was stored."""
         self.kill: Callable[[], None] = lambda: None
+        self._silence = Event()
+        self._is_over = Event()
         context = ssl.create_default_context(cafile=str(user.authority))
         context.load_cert_chain(user.user.certificate, user.user.key)
         self._pool = urllib3.PoolManager(ssl_context=context, retries=False, maxsize=32)
@@ -38,6 +42,7 @@ class DeadlyProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -53,7 +58,13 @@ class DeadlyProxy:
             "current-context": "proxy",
         }
 
+    def silence_watches(self) -> None:
+        """Pass on nothing more of the watches that are open now, not even their end; others are not touched."""
+        self._silence.set()
+        self._silence = Event()
+
     def _pass_on(self, request: BaseHTTPRequestHandler) -> None:
+        silence = self._silence
         length = int(request.headers.get("Content-Length") or 0)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_THE_CONNECTION}
         answer = self._pool.request(
@@ -68,23 +79,24 @@ class DeadlyProxy:
             self.writes.append(f"{request.command} {path}")
             self.kill()
         try:
-            _reply(request, answer)
+            self._reply(request, answer, silence)
         except (OSError, urllib3.exceptions.HTTPError):
             request.close_connection = True
         finally:
             answer.close()
 
-
-def _reply(request: BaseHTTPRequestHandler, answer: urllib3.BaseHTTPResponse) -> None:
-    request.send_response(answer.status)
-    request.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
-    request.send_header("Transfer-Encoding", "chunked")
-    request.end_headers()
-    # A watch is passed on as it comes.
-    for chunk in answer.read_chunked() if getattr(answer, "chunked", False) else [answer.read()]:
-        if chunk:
-            request.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-    request.wfile.write(b"0\r\n\r\n")
+    def _reply(self, request: BaseHTTPRequestHandler, answer: urllib3.BaseHTTPResponse, silence: Event) -> None:
+        request.send_response(answer.status)
+        request.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        # A watch is passed on as it comes.
+        for chunk in answer.read_chunked() if getattr(answer, "chunked", False) else [answer.read()]:
+            if chunk and not silence.is_set():
+                request.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        if silence.is_set():
+            self._is_over.wait()
+        request.wfile.write(b"0\r\n\r\n")
 
 
 def _build_handler(pass_on: Callable[[BaseHTTPRequestHandler], None]) -> type[BaseHTTPRequestHandler]:

@@ -14,7 +14,8 @@ import urllib3
 import yaml
 
 from cluster.pki import Authority
-from tests.integration.api import wait_for
+from tests.integration.api import Api, wait_for
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 from tweetbot_operator.settings import OperatorSettings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,15 @@ class OperatorProcess:
             return self.get("/healthz") == "ok"
         except OSError:
             return False
+
+
+def allow_one_namespace(api: Api, namespace: str) -> str:
+    """Give an operator the rights that the chart gives one of a single namespace; return its user."""
+    user = f"operator-of-{namespace}"
+    api.allow(user, NAMESPACED, namespace)
+    api.allow(user, CLUSTER_WIDE)
+    api.allow(f"{user}-own", OWN_NAMESPACE, "default", user)
+    return user
 
 
 def write_settings(folder: Path, authority: Authority, namespaces: Sequence[str] = ()) -> Path:

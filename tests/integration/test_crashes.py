@@ -17,10 +17,9 @@ import yaml
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, ApiError, bots_path, serve_crds
 from tests.integration.deadly_proxy import DeadlyProxy
-from tests.integration.operator_process import OperatorProcess, write_settings
+from tests.integration.operator_process import OperatorProcess, allow_one_namespace, write_settings
 from tests.unit.operator.factories import make_failure, make_outcome
 from tweetbot_api.messages import BotOutcome, Purged
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -62,10 +61,7 @@ class MortalOperator:
 def start(
     control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path
 ) -> Iterator[Callable[..., MortalOperator]]:
-    user = f"operator-of-{namespace}"
-    api.allow(user, NAMESPACED, namespace)
-    api.allow(user, CLUSTER_WIDE)
-    api.allow(f"{user}-own", OWN_NAMESPACE, "default", user)
+    user = allow_one_namespace(api, namespace)
     path = write_settings(tmp_path, control_plane.authority, [namespace])
     with DeadlyProxy(control_plane.client(user, user)) as proxy:
         kubeconfig = tmp_path / "kubeconfig"

@@ -1,6 +1,7 @@
 """Replicas, takeover, and an upgrade with bots at work."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import yaml
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, wait_for
-from tests.integration.operator_process import OperatorProcess, write_settings
+from tests.integration.deadly_proxy import DeadlyProxy
+from tests.integration.operator_process import OperatorProcess, allow_one_namespace, write_settings
 from tests.unit.operator.factories import make_outcome
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
 
 pytestmark = pytest.mark.integration
 
@@ -19,10 +20,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def replicas(control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path) -> Iterator[list[OperatorProcess]]:
     """Two replicas of one operator for one namespace, not started yet."""
-    user = f"operator-of-{namespace}"
-    api.allow(user, NAMESPACED, namespace)
-    api.allow(user, CLUSTER_WIDE)
-    api.allow(f"{user}-own", OWN_NAMESPACE, "default", user)
+    user = allow_one_namespace(api, namespace)
     kubeconfig = tmp_path / "kubeconfig"
     control_plane.client(user, user).write_kubeconfig(kubeconfig)
     found = []
@@ -78,6 +76,28 @@ def test_a_standby_takes_over_from_one_that_ends_and_from_one_that_dies(
     assert holder(api, namespace) == "replica-1"
     assert len(api.list(namespace, "jobs")) == 2, "nothing was made twice"
     assert one.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_watches_that_died_without_a_sign_are_opened_anew(
+    control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path
+) -> None:
+    """As behind a load balancer that forgets a connection: nothing comes any more, and nobody says so."""
+    user = allow_one_namespace(api, namespace)
+    with DeadlyProxy(control_plane.client(user, user)) as proxy:
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(json.dumps(proxy.kubeconfig))
+        operator = OperatorProcess(tmp_path, kubeconfig, write_settings(tmp_path, control_plane.authority, [namespace]))
+        operator.start()
+        time.sleep(2)
+        proxy.silence_watches()
+
+        api.create_bot(namespace)
+        time.sleep(5)
+        assert not api.bot(namespace).get("status", {}).get("run")
+        wait_for(lambda: api.list(namespace, "jobs"), seconds=90)
+        operator.kill()
 
 
 def test_a_newer_operator_restarts_no_job_and_writes_nothing(
