@@ -1,6 +1,7 @@
 """`make bench-engine`: our engine beside the HuggingFace Trainer, on the same bots, in one run.
 
-Rivals: A a process per bot; B as A, several at once; C one warm process that loops; D ours with one slot; E ours fused.
+Rivals: A a process per bot; B as A, several at once; C one warm process that loops; D ours with one slot; E ours fused;
+F as E in fp32, where the others are in bf16.
 A and B train a sample of the bots, because their time per bot does not depend on how many there are. Nothing is
 uploaded or tracked by any rival. A model counts only if transformers loads it and it beats the base on held-out text.
 """
@@ -11,7 +12,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +20,19 @@ import torch
 import transformers
 
 from benchmarks.engine import gate, report, rivals
-from benchmarks.engine.curves import draw_slots
+from benchmarks.engine.by_size import SIZE_HEADER, SizeMeasurement, measure_sizes, size_rows
+from benchmarks.engine.curves import draw_sizes, draw_slots
 from benchmarks.engine.hf_trainer import quiet
 from benchmarks.engine.workload import SCALES, Bot, make_bots, save_base_model, save_bots
 from benchmarks.table import render
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What one rival took, and which of its models count."""
+
+    measurement: rivals.Measurement
+    verdict: gate.Verdict
 
 
 def main() -> int:
@@ -41,18 +51,25 @@ def main() -> int:
     print(f"{device}; torch {torch.__version__}, transformers {transformers.__version__}, {platform.python_version()}")
     print(f"{len(bots)} bots ({arguments.mix}), {scale}, {'bf16' if arguments.bf16 else 'fp32'}\n")
 
-    measured = _measure(arguments, setting, bots)
+    contests = _contest(arguments, setting, bots)
+    measured = [contest.measurement for contest in contests]
     best = max((m for m in measured if m.rival.startswith("E")), key=report.bots_per_hour)
-    print("\n" + render(_rows(measured, bots, device, arguments), _HEADER))
+    print("\n" + render(_rows(contests, bots, device, arguments), _HEADER))
     ratios = _ratios(measured, best)
     print("\n" + render(ratios, ("ours against", "with start-up", "95 %", "warm", "95 % warm")))
-    failed = _judge(setting, best, bots)
-    _save(arguments.output, measured, device)
+    _compare_losses(contests, best)
+    by_size: list[SizeMeasurement] = []
+    if arguments.sizes:
+        by_size = measure_sizes(setting, scale, arguments.sizes, arguments.bots_per_size, max(arguments.slots))
+        print("\n" + render(size_rows(by_size), SIZE_HEADER))
+        draw_sizes(arguments.output / "sizes.png", by_size, f"{arguments.model} model, {device}")
+    _save(arguments.output, measured, by_size, device)
     _draw(arguments, measured, device)
+    failed = [bot for c in contests if c.measurement.rival[0] in "DEF" for bot in c.verdict.failed]
     return 1 if failed else 0
 
 
-_HEADER = ("rival", "bots", "s per bot", "warm s per bot", "bots/hour", "MFU", "memory at peak, MiB")
+_HEADER = ("rival", "bots", "of them count", "s per bot", "warm s per bot", "bots/hour", "MFU", "memory at peak, MiB")
 
 
 _RIVALS = {"A": "a process per bot", "B": "several processes", "C": "one warm process"}
@@ -67,15 +84,18 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, nargs="+", default=[4, 8, 16])
     parser.add_argument("--processes", type=int, nargs="+", default=[2], help="processes at once, for B")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--bf16", action="store_true", help="and once in fp32, to compare the losses")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="tokens of posts, for a table by bot size")
+    parser.add_argument("--bots-per-size", type=int, default=16)
     parser.add_argument("--output", type=Path, default=Path("build/bench-engine"))
     return parser.parse_args()
 
 
-def _measure(arguments: argparse.Namespace, setting: rivals.Setting, bots: list[Bot]) -> list[rivals.Measurement]:
+def _contest(arguments: argparse.Namespace, setting: rivals.Setting, bots: list[Bot]) -> list[Contest]:
     """Run every rival, ours between theirs, so that a change of the machine's mood shows in both."""
     names = [bot.name for bot in bots]
     sample = names[:: max(1, len(names) // arguments.sample)][: arguments.sample]
+    fp32 = replace(setting, bf16=False)
     runs: list[Callable[[], rivals.Measurement]] = [
         partial(rivals.process_per_bot, setting, sample),
         *(partial(rivals.several_processes, setting, sample, at_once) for at_once in arguments.processes),
@@ -84,25 +104,28 @@ def _measure(arguments: argparse.Namespace, setting: rivals.Setting, bots: list[
             partial(rivals.warm_process, setting, names, f"E{slots}", slots, arguments.repeats)
             for slots in arguments.slots
         ),
+        *([partial(rivals.warm_process, fp32, names, "F", min(arguments.slots), 1)] if arguments.bf16 else []),
         partial(rivals.warm_process, setting, names, "C", 0, arguments.repeats),
     ]
-    measured = []
+    judges = gate.Gate(bots, setting.base)
+    contests = []
     for run in runs:
-        measured.append(run())
-        print(f"{measured[-1].rival}: {report.bots_per_hour(measured[-1]):,.0f} bots/hour", flush=True)
-    return measured
+        m = run()
+        print(f"{m.rival}: {report.bots_per_hour(m):,.0f} bots/hour", flush=True)
+        contests.append(Contest(m, judges.judge(setting.output / m.rival, m.bots)))
+    return contests
 
 
-def _rows(
-    measured: list[rivals.Measurement], bots: list[Bot], device: str, arguments: argparse.Namespace
-) -> list[list[str]]:
+def _rows(contests: list[Contest], bots: list[Bot], device: str, arguments: argparse.Namespace) -> list[list[str]]:
     rows = []
-    for m in measured:
-        share = report.mfu(m, bots, SCALES[arguments.model], device, bf16=arguments.bf16)
+    for contest in contests:
+        m = contest.measurement
+        share = report.mfu(m, bots, SCALES[arguments.model], device, bf16=arguments.bf16 and m.rival != "F")
         rows.append(
             [
                 m.rival,
                 str(len(m.bots)),
+                str(len(m.bots) - len(contest.verdict.failed)),
                 f"{3600 / report.bots_per_hour(m):.3f}",
                 f"{3600 / report.bots_per_hour(m, warm=True):.3f}" if m.warm_seconds else "",
                 f"{report.bots_per_hour(m):,.0f}",
@@ -116,7 +139,7 @@ def _rows(
 def _ratios(measured: list[rivals.Measurement], best: rivals.Measurement) -> list[list[str]]:
     rows = []
     for m in measured:
-        if m.rival.startswith("E"):
+        if m.rival[0] in "EF":
             continue
         value, low, high = report.ratio(best, m)
         row = [m.rival, f"{value:.1f} x", f"{low:.1f} to {high:.1f}"]
@@ -127,18 +150,23 @@ def _ratios(measured: list[rivals.Measurement], best: rivals.Measurement) -> lis
     return rows
 
 
-def _judge(setting: rivals.Setting, best: rivals.Measurement, bots: list[Bot]) -> list[str]:
-    """Print what the gate says of ours and of the warm loop; return our bots that do not count."""
-    ours = gate.judge(setting.output / best.rival, bots, setting.base)
-    theirs = gate.judge(setting.output / "C", bots, setting.base)
-    difference = gate.mean_difference(ours, theirs)
-    print(f"\n{best.rival}: {len(ours.losses) - len(ours.failed)} of {len(bots)} models load and beat the base")
-    print(f"mean held-out loss, {best.rival} minus C: {difference:+.4f} nat over {len(ours.losses)} bots")
-    return ours.failed
+def _compare_losses(contests: list[Contest], best: rivals.Measurement) -> None:
+    """Print by how much the held-out losses of ours differ from those of the warm loop, and of fp32."""
+    verdicts = {contest.measurement.rival: contest.verdict for contest in contests}
+    print()
+    for other, what in (("C", "the warm loop"), ("F", "fp32")):
+        if other in verdicts:
+            difference = gate.mean_difference(verdicts[best.rival], verdicts[other])
+            print(f"mean held-out loss, {best.rival} minus {what}: {difference:+.4f} nat over {len(best.bots)} bots")
 
 
-def _save(output: Path, measured: list[rivals.Measurement], device: str) -> None:
-    record = {"device": device, "measurements": [asdict(m) for m in measured], "command": sys.argv}
+def _save(output: Path, measured: list[rivals.Measurement], by_size: list[SizeMeasurement], device: str) -> None:
+    record = {
+        "device": device,
+        "command": sys.argv,
+        "measurements": [asdict(m) for m in measured],
+        "sizes": [asdict(item) for item in by_size],
+    }
     (output / "raw.json").write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
 
 

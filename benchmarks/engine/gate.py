@@ -1,6 +1,8 @@
 """Which saved models count: those that transformers loads and that foresee held-out text better than the base."""
 
 import math
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +25,20 @@ class Verdict:
         return [bot for bot, base in self.base_losses.items() if not self.losses.get(bot, math.inf) < base]
 
 
-def judge(folder: Path, bots: list[Bot], base: Path) -> Verdict:
-    """Load each bot's model from the rival's folder and measure it."""
-    base_model = load_model(base)
-    losses = {bot.name: _loss(load_model(folder / bot.name), bot) for bot in bots if (folder / bot.name).is_dir()}
-    return Verdict(losses=losses, base_losses={bot.name: _loss(base_model, bot) for bot in bots})
+class Gate:
+    """Measures the models of one rival after the other, on the same text."""
+
+    def __init__(self, bots: Sequence[Bot], base: Path) -> None:
+        base_model = load_model(base)
+        self._bots = {bot.name: bot for bot in bots}
+        self._base_losses = {bot.name: _loss(base_model, bot) for bot in bots}
+
+    def judge(self, folder: Path, names: Sequence[str]) -> Verdict:
+        """Load and measure a rival's models of these bots, and remove its folder: each may have half a gigabyte."""
+        present = [name for name in names if (folder / name).is_dir()]
+        losses = {name: _loss(load_model(folder / name), self._bots[name]) for name in present}
+        shutil.rmtree(folder)
+        return Verdict(losses=losses, base_losses={name: self._base_losses[name] for name in names})
 
 
 def mean_difference(one: Verdict, other: Verdict) -> float:

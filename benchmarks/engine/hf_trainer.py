@@ -12,6 +12,7 @@ LEARNING_RATE = 1.372e-4
 
 def train_one(bot: Bot, base: Path, output: Path, *, bf16: bool) -> None:
     """Load the base model, train, save."""
+    import torch
     from transformers import GPT2LMHeadModel, Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
@@ -19,7 +20,7 @@ def train_one(bot: Bot, base: Path, output: Path, *, bf16: bool) -> None:
     arguments = TrainingArguments(
         output_dir=str(output), per_device_train_batch_size=1, num_train_epochs=1, learning_rate=LEARNING_RATE,
         lr_scheduler_type="cosine", logging_steps=5, save_strategy="no", report_to=[], bf16=bf16, disable_tqdm=True,
-        seed=0,
+        seed=0, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
     dataset = [{"input_ids": block, "labels": block} for block in bot.learned]
     trainer = Trainer(model=model, args=arguments, train_dataset=dataset)

@@ -64,8 +64,14 @@ def make_bots(mix: Mix, count: int, scale: Scale, seed: int = 20_261_101) -> lis
         steps = [SEED_SIZED_STEPS] * count
     else:
         tokens = np.exp(random.uniform(np.log(SMALLEST_TOKENS), np.log(LARGEST_TOKENS), count))
-        steps = [max(1, int(EPOCHS * size) // _REFERENCE_BLOCK) for size in tokens]
+        steps = [_count_steps(size) for size in tokens]
     return [_make_bot(f"bot-{number:03d}", num_steps, scale, random) for number, num_steps in enumerate(steps)]
+
+
+def make_bots_of_size(tokens: int, count: int, scale: Scale) -> list[Bot]:
+    """Return bots that all have so many tokens of posts, for blocks of 1,024; the same on every machine."""
+    random = np.random.default_rng(tokens)
+    return [_make_bot(f"bot-{number:03d}", _count_steps(tokens), scale, random) for number in range(count)]
 
 
 def save_bots(bots: Sequence[Bot], folder: Path) -> None:
@@ -97,6 +103,10 @@ def load_model(folder: Path) -> GPT2LMHeadModel:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded: GPT2LMHeadModel = model.to(device)
     return loaded
+
+
+def _count_steps(tokens: float) -> int:
+    return max(1, int(EPOCHS * tokens) // _REFERENCE_BLOCK)
 
 
 def _make_bot(name: str, num_steps: int, scale: Scale, random: np.random.Generator) -> Bot:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from benchmarks.engine.by_size import SizeMeasurement, size_rows
 from benchmarks.engine.report import bots_per_hour, flops_per_token, mfu, ratio
 from benchmarks.engine.rivals import Measurement
-from benchmarks.engine.workload import SCALES, SEED_SIZED_STEPS, make_bots
+from benchmarks.engine.workload import SCALES, SEED_SIZED_STEPS, make_bots, make_bots_of_size
 
 FOUR = ("a", "b", "c", "d")
 
@@ -48,3 +49,16 @@ def test_the_mix_is_the_same_everywhere_and_spans_its_range():
     assert min(steps) >= 7
     assert max(steps) <= 390
     assert 60 < np.mean(steps) < 140
+
+
+def test_a_row_tells_of_each_size_what_ours_is_faster_by():
+    loop = Measurement(rival="C", bots=FOUR, wall_seconds=[12], warm_seconds=[8])
+    ours = Measurement(rival="E4", bots=FOUR, wall_seconds=[6], warm_seconds=[2])
+    item = SizeMeasurement(tokens=2_000, steps=7, loop=loop, ours=ours)
+    assert size_rows([item]) == [["2,000", "7", "4", "3.000", "1.500", "2.0 x", "4.0 x"]]
+
+
+def test_bots_of_one_size_have_the_steps_of_four_epochs():
+    bots = make_bots_of_size(8_000, 3, SCALES["small"])
+    assert [bot.num_steps for bot in bots] == [31, 31, 31]
+    assert not np.array_equal(bots[0].learned, bots[1].learned)
