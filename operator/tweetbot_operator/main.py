@@ -1,4 +1,4 @@
-"""`tweetbot-operator --settings FILE`: wiring only, the one place where the operator's objects are made."""
+"""`tweetbot-operator --settings FILE`: from standing by to acting to the end; `parts` makes what acts."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,39 +17,22 @@ import kopf
 from aiohttp import web
 
 from tweetbot_api import names
-from tweetbot_api.messages import HandlesMessage
-from tweetbot_operator.admission import Admission
-from tweetbot_operator.bot_batches.observer import BatchObserver
-from tweetbot_operator.bot_batches.reconciler import BatchReconciler
-from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster
-from tweetbot_operator.dispatcher import Dispatcher
-from tweetbot_operator.feed import Feed
 from tweetbot_operator.handlers import NoMemories, build_kopf_settings, build_registry, count_watches
 from tweetbot_operator.health_server import build_health_application
-from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.lease import Lease, LostLeaseError
-from tweetbot_operator.listing import Listing
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
-from tweetbot_operator.observer import Observer
-from tweetbot_operator.policies.batching import Group
-from tweetbot_operator.progress_server import ProgressServer
-from tweetbot_operator.reconciler import Reconciler
+from tweetbot_operator.parts import ASSIGNING_THREADS, BATCH_WORKERS, build_parts
 from tweetbot_operator.settings import OperatorSettings, SettingsError, load_settings
-from tweetbot_operator.store import Store
 from tweetbot_operator.throttle import Throttle
 from tweetbot_operator.tls import Certificate
-from tweetbot_operator.tokens import TokenReviewer
 from tweetbot_operator.version import operator_version
-from tweetbot_operator.waiting import Item, SharedJob, Waiting
-from tweetbot_operator.workqueue import WorkQueue, run_workers
+from tweetbot_operator.workqueue import run_workers
 
 logger = logging.getLogger(__name__)
 
 _THREADS_FOR_SERVER = 8
-_THREADS_FOR_ASSIGNMENTS = 8
-_BATCH_WORKERS = 2
 _WATCHED_KINDS = 4
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -88,11 +71,11 @@ def main(argv: list[str] | None = None) -> int:
 
 async def run(settings: OperatorSettings, certificate: Certificate, identity: str) -> None:
     """Stand by until the Lease is ours; then serve, work and watch until told to stop."""
-    threads = settings.workers + _BATCH_WORKERS + _THREADS_FOR_SERVER
+    threads = settings.workers + BATCH_WORKERS + _THREADS_FOR_SERVER
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="worker"))
     rate = settings.api_requests_per_second
-    connections = threads + _THREADS_FOR_ASSIGNMENTS
+    connections = threads + ASSIGNING_THREADS
     cluster = Cluster(connections, Throttle(rate, int(2 * rate) + 1, uptime=time.monotonic, sleep=time.sleep))
     metrics = Metrics(operator_version())
     trouble = _Trouble()
@@ -115,95 +98,19 @@ async def run(settings: OperatorSettings, certificate: Certificate, identity: st
 async def _act(
     settings: OperatorSettings, certificate: Certificate, cluster: Cluster, metrics: Metrics, trouble: "_Trouble"
 ) -> None:
-    store, roster, inbox = Store(), Roster(), Inbox()
-    queue: WorkQueue[Item] = WorkQueue(time.monotonic)
-    batch_queue: WorkQueue[Key] = WorkQueue(time.monotonic)
-    loop = asyncio.get_running_loop()
-    waiting = Waiting(lambda item, seconds: _call_soon(loop, queue.add_after, item, seconds))
-    metrics.watch(store.count_phases, lambda: len(queue))
-    reconciler = Reconciler(
-        cluster=cluster,
-        store=store,
-        inbox=inbox,
-        observer=Observer(
-            cluster=cluster,
-            store=store,
-            inbox=inbox,
-            operator_ca=lambda: certificate.authority,
-            clock=_now,
-            uptime=time.monotonic,
-        ),
-        waiting=waiting,
-        settings=settings,
-        metrics=metrics,
-        clock=_now,
-        uptime=time.monotonic,
-    )
-    dispatcher = Dispatcher(
-        cluster=cluster,
-        store=store,
-        waiting=waiting,
-        reconciler=reconciler,
-        settings=settings,
-        operator_ca=lambda: certificate.authority,
-        ask_for=lambda key: _call_soon(loop, queue.add, key),
-        metrics=metrics,
-        clock=_now,
-        uptime=time.monotonic,
-        map_all=ThreadPoolExecutor(_THREADS_FOR_ASSIGNMENTS, thread_name_prefix="assign").map,
-    )
-    batch_reconciler = BatchReconciler(
-        cluster=cluster,
-        roster=roster,
-        observer=BatchObserver(
-            cluster=cluster,
-            store=store,
-            roster=roster,
-            operator_ca=lambda: certificate.authority,
-            clock=_now,
-            uptime=time.monotonic,
-        ),
-        settings=settings,
-        clock=_now,
-    )
-
-    def keep_handles(message: HandlesMessage) -> None:
-        batch_reconciler.keep_handles(message)
-        _call_soon(loop, batch_queue.add, Key(message.batch.namespace, message.batch.name))
-
-    progress = ProgressServer(
-        reviewer=TokenReviewer(cluster, time.monotonic),
-        admission=Admission(cluster, store, time.monotonic),
-        inbox=inbox,
-        ask_for=queue.add,
-        keep_handles=keep_handles,
-        metrics=metrics,
-        clock=_now,
-    )
-
-    async def work(item: Item) -> float | None:
-        if isinstance(item, Group):
-            return await asyncio.to_thread(dispatcher.dispatch, item)
-        if isinstance(item, SharedJob):
-            return await asyncio.to_thread(dispatcher.make_job, item)
-        return await asyncio.to_thread(reconciler.reconcile, item)
-
-    async def work_on_batch(key: Key) -> float | None:
-        return await asyncio.to_thread(batch_reconciler.reconcile, key)
-
-    feed = Feed(store, queue, roster, batch_queue, time.monotonic)
-    listing = Listing(cluster, feed, settings.namespaces)
+    """Learn what there is, then serve, work and watch until told to stop."""
+    parts = build_parts(settings, certificate, cluster, metrics, asyncio.get_running_loop())
     ready = trouble.start_watching(len(settings.namespaces) or 1)
-    await listing.sync()
+    await parts.listing.sync()
     async with (
-        _serve(progress.build_application(), settings.server.port, certificate.context),
+        _serve(parts.progress.build_application(), settings.server.port, certificate.context),
         _background(certificate.watch()),
-        _background(listing.sweep_forever()),
-        _background(run_workers(queue, work, settings.workers)),
-        _background(run_workers(batch_queue, work_on_batch, _BATCH_WORKERS)),
+        _background(parts.listing.sweep_forever()),
+        _background(run_workers(parts.queue, parts.work, settings.workers)),
+        _background(run_workers(parts.batch_queue, parts.work_on_batch, BATCH_WORKERS)),
     ):
         await kopf.operator(
-            registry=build_registry(feed),
+            registry=build_registry(parts.feed),
             settings=build_kopf_settings(),
             memories=NoMemories(),
             # Peers would need it, and there are none; kopf's own guess asks for a user name, which a pod has not.
@@ -258,12 +165,6 @@ async def _background(coroutine: Coroutine[None, None, None]) -> AsyncIterator[N
         await asyncio.sleep(0)
         yield
         task.cancel()
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:
-    # A worker that ends its work while the operator stops finds nobody to tell.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(function, *arguments)
 
 
 def _now() -> datetime:
