@@ -229,7 +229,7 @@ def test_a_life_takes_few_writes_and_a_finished_bot_none(
     api.wait_for_status(namespace, lambda status: status.get("phase") == "Succeeded")
     time.sleep(1)
     written = writes_of_operator(control_plane, namespace)
-    assert len(written) <= 15, " ".join(written)
+    assert len(written) <= 12, " ".join(written)
 
     operator.kill()
     operator.start()
