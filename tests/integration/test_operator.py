@@ -229,7 +229,8 @@ def test_a_life_takes_few_writes_and_a_finished_bot_none(
     api.wait_for_status(namespace, lambda status: status.get("phase") == "Succeeded")
     time.sleep(1)
     written = writes_of_operator(control_plane, namespace)
-    assert len(written) <= 12, " ".join(written)
+    # Twelve, and that no node has room: this cluster has none.
+    assert len(written) <= 13, " ".join(written)
 
     operator.kill()
     operator.start()
