@@ -65,7 +65,7 @@ def _operator() -> Iterator[Bots]:
 
 
 def _measure(bots: Bots, number: int, max_bots: int, patience: float) -> dict[str, Any]:
-    """Apply the bots; return how many there were, their Jobs, seconds until the last was Complete, and writes for each."""
+    """Apply the bots; return how many there were, their Jobs, seconds until all were Complete, and writes for each."""
     bot_names = [f"bot-{max_bots}-{index:02}" for index in range(number)]
     for name in bot_names:
         bots.upload_archive(name, posts=POSTS)
