@@ -22,7 +22,7 @@ from tweetbot_operator.policies.queue import renew_quota
 from tweetbot_operator.policies.retry import choose_pause, explain_end
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.policies.waiting import describe_queue, describe_wait, name_phase
+from tweetbot_operator.policies.waiting import describe_line, describe_queue, describe_wait, name_phase
 from tweetbot_operator.resolve import locate_output, resolve
 from tweetbot_operator.sharing import assigned, is_shared, name_job, wait_for_company
 from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
@@ -114,9 +114,11 @@ def advance(situation: Situation, run: Run) -> Plan:
         message = f"the posts are prepared; the Job {following.job_name} trains"
         event = Announcement(Reason.TRAINING, message, following.job_name)
         return Plan(status=assigned(situation, following, changes), events=(event,), requeue_after=0)
-    if bot.spec.suspend or situation.observed.job is None:
-        # Nobody may tell it again, or there is nothing to wait for.
+    if bot.spec.suspend or situation.observed.job is None or situation.observed.is_behind:
+        # Nobody may tell it again, or it waits for longer than a trainer does for its result to be stored.
         verdict = Verdict(Reason.PENDING, "the posts are prepared; the bot waits for others to be trained with")
+        if situation.observed.is_behind:
+            verdict = describe_line()
         return Plan(status=status.working(bot, "Pending", verdict, now, **changes, run=following), requeue_after=0)
     return Plan(candidate=build_candidate(bot, "train", 1, 0, outcome.dataset, situation.settings, now))
 

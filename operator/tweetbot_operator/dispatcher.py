@@ -28,7 +28,6 @@ from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Assignment, Key, ObservedJob
 from tweetbot_operator.policies.batching import CALM_SECONDS, Candidate, Group, choose_batches, is_full, is_time
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.policies.waiting import describe_line
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.store import Store
@@ -118,13 +117,9 @@ class Dispatcher:
             key, now = item.candidate.bot, self._uptime()
             if now - began > TURN_SECONDS:
                 return
-            stored = self._store.bot(key)
-            if key not in behind or key in self._told or now - item.since < TELL_SECONDS or stored is None:
-                continue
-            bot = TweetBot.model_validate(stored.read())
-            phase = bot.status.phase or "Pending"
-            self._reconciler.report(bot, status.working(bot, phase, describe_line(), self._clock()))
-            self._told.add(key)
+            if key in behind and key not in self._told and now - item.since >= TELL_SECONDS:
+                self._reconciler.leave_behind(key)
+                self._told.add(key)
 
     def make_job(self, job: SharedJob) -> float | None:
         """Make the Job that bots have in their status, and its manifest, where either is missing.

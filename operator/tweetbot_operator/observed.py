@@ -191,6 +191,8 @@ class Observed:
     """Whether the Job of the current attempt is known to have been there and to be gone."""
     assignment: Assignment | None = None
     """The Job that the attempt which waits for one is given to now."""
+    is_behind: bool = False
+    """Whether the attempt which waits for a Job is behind others for long, and has to say so."""
     operator_ca: str = ""
     """Certificate by which the pods know the operator's server."""
 

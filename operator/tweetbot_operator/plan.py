@@ -36,7 +36,7 @@ from tweetbot_operator.policies.ttl import seconds_until_removal
 from tweetbot_operator.policies.useless import is_useless
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.settings import OperatorSettings
-from tweetbot_operator.sharing import assigned, name_job
+from tweetbot_operator.sharing import assigned, name_job, tell_line
 from tweetbot_operator.situation import Plan, Situation
 
 
@@ -88,7 +88,7 @@ def _start_run(situation: Situation) -> Plan:
         return Plan(status=assigned(situation, run, status.NO_RESULTS))
     if run.job_name is None and not bot.spec.suspend:
         candidate = build_candidate(bot, "prepare", run.attempt, 0, None, situation.settings, situation.now)
-        return Plan(candidate=candidate)
+        return Plan(candidate=candidate, status=tell_line(situation))
     event = Announcement(Reason.PENDING, f"run {run.number} starts with the Job {run.job_name}", run.job_name)
     return Plan(status=status.started(bot, run, situation.now), events=(event,), requeue_after=0)
 

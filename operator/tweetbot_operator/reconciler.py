@@ -120,14 +120,21 @@ class Reconciler:
 
     def assign(self, key: Key, assignment: Assignment) -> TweetBot | None:
         """Give a waiting attempt to a Job; return the bot as it is then, or None if it waits for none any more."""
+        return self._decide(key, {"assignment": assignment}, lambda plan: _job_of(plan) == assignment.job_name)
+
+    def leave_behind(self, key: Key) -> None:
+        """Have a waiting attempt say that it is behind others; its result, if it has one, is stored."""
+        self._decide(key, {"is_behind": True}, lambda plan: plan.candidate is not None or _job_of(plan) is None)
+
+    def _decide(self, key: Key, known: Mapping[str, Any], is_meant: Callable[[Plan], bool]) -> TweetBot | None:
+        """Write the status that follows from what the dispatcher knows besides, if it is what the dispatcher means."""
         stored = self._store.bot(key)
         if stored is None:
             return None
         bot = TweetBot.model_validate(stored.read())
-        observed = replace(self._observer.observe(bot), assignment=assignment)
+        observed = replace(self._observer.observe(bot), **known)
         plan = make_plan(bot, observed, self._settings, self._clock())
-        run = plan.status.run if plan.status else None
-        if plan.status is None or run is None or run.job_name != assignment.job_name:
+        if plan.status is None or not is_meant(plan):
             return None
         document = self._write_status(bot, plan.status)
         if document is None:
@@ -255,3 +262,9 @@ class Reconciler:
 
 def _name(bot: status.Bot) -> Key:
     return Key(bot.metadata.namespace, bot.metadata.name)
+
+
+def _job_of(plan: Plan) -> str | None:
+    """Return the Job that the attempt counts on by the plan's status."""
+    run = plan.status.run if plan.status else None
+    return run.job_name if run else None

@@ -10,7 +10,7 @@ from tweetbot_api.types import TweetBot
 from tweetbot_operator import status
 from tweetbot_operator.policies.batching import build_candidate, may_share
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.policies.waiting import describe_queue, describe_work, name_work
+from tweetbot_operator.policies.waiting import describe_line, describe_queue, describe_work, name_work
 from tweetbot_operator.resolve import resolve
 from tweetbot_operator.situation import Plan, Situation
 
@@ -21,9 +21,17 @@ def wait_for_company(situation: Situation, run: Run) -> Plan:
     if situation.observed.assignment is None:
         dataset = bot.status.dataset
         failures, settings, now = run.failed_attempts, situation.settings, situation.now
-        return Plan(candidate=build_candidate(bot, kind, run.attempt, failures, dataset, settings, now))
+        candidate = build_candidate(bot, kind, run.attempt, failures, dataset, settings, now)
+        return Plan(candidate=candidate, status=tell_line(situation))
     given = run.model_copy(update={"job_name": situation.observed.assignment.job_name})
     return Plan(status=assigned(situation, given, {}))
+
+
+def tell_line(situation: Situation) -> TweetBotStatus | None:
+    """Return the status of an attempt that has to say that it is behind others; None if it need not."""
+    if not situation.observed.is_behind:
+        return None
+    return status.working(situation.bot, "Pending", describe_line(), situation.now)
 
 
 def assigned(situation: Situation, run: Run, changes: dict[str, Any]) -> TweetBotStatus:

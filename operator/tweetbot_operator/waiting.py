@@ -7,7 +7,7 @@ threads.
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tweetbot_operator.observed import Key
 from tweetbot_operator.policies.batching import Candidate, Group
@@ -50,6 +50,8 @@ class Waiting:
         with self._lock:
             known = self._groups.get(candidate.group, {}).get(candidate.bot)
             if known and known.candidate.job_name == candidate.job_name:
+                now_known = replace(known.candidate, is_preparing=candidate.is_preparing)
+                self._groups[candidate.group][candidate.bot] = replace(known, candidate=now_known)
                 return
             self._drop(candidate.bot)
             self._groups[candidate.group][candidate.bot] = Waited(candidate, now)

@@ -342,6 +342,31 @@ def test_a_bot_that_waits_behind_others_for_long_says_so_once() -> None:
     assert set(world.statuses.values()) == {"Succeeded"}
 
 
+def test_what_prepare_has_found_of_a_bot_that_waits_behind_others_outlives_trainer_and_operator() -> None:
+    """A trainer repeats its result for ten minutes, and a line can be longer than that."""
+    world = Company(*[f"bot-{number:02}" for number in range(4)], max_bots=2, maxWaitingJobs=1)
+    for _ in range(2):
+        world.live(20)
+        world.start_pods()
+    world.live(3)
+    world.end_jobs()
+    world.live(20)
+    waiting = [name for name, phase in world.statuses.items() if phase == "Preparing"]
+    assert len(waiting) == 2, "the others are given to the one train Job that may wait"
+    world.live(40)
+
+    for name in waiting:
+        bot = world.bot_named(name)
+        assert (bot.status.phase, bot.status.run.job_kind, bot.status.run.job_name) == ("Pending", "train", None)
+        assert bot.status.dataset
+    world.restart()
+    for key in [key for key in world.cluster.objects if key[0] in {"Job", "Pod"} and "prepare" in key[1].name]:
+        del world.cluster.objects[key]
+    world.run_on(4)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert sum(kind == "prepare" for kind, _ in world.jobs) == 0, "nothing is prepared again"
+
+
 def test_jobs_of_other_bots_do_not_stand_in_the_same_line() -> None:
     world = Company(*[f"bot-{number:02}" for number in range(4)], max_bots=2, maxWaitingJobs=1)
     for name in ("files-0", "files-1"):
