@@ -4,6 +4,7 @@ Each folder below `modules/` is one Go module of ours that pins others. Programs
 dependencies agree share one, so that what they have in common is compiled once.
 """
 
+import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -141,9 +142,9 @@ def download(paths: Paths, name: str) -> None:
 
 
 def module_folder(name: str, module: str) -> Path:
-    """Return where the sources of a pinned module lie: its manifests belong to its programs."""
+    """Return where the sources of a pinned module lie, fetched if need be: its manifests belong to its programs."""
     sources = str(GROUPS[name].sources)
-    return Path(output_of(["go", "-C", sources, "list", "-m", "-f", "{{.Dir}}", module]).strip())
+    return Path(json.loads(output_of(["go", "-C", sources, "mod", "download", "-json", module]))["Dir"])
 
 
 def _build(group: Group, target: Path, log: Path) -> None:

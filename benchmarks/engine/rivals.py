@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,11 @@ def process_per_bot(setting: Setting, names: Sequence[str]) -> Measurement:
 
 
 def several_processes(setting: Setting, names: Sequence[str], at_once: int) -> Measurement:
-    """Measure B: as A, several at once; the time per bot is the whole time shared among them."""
+    """Measure B: as A, several at once on cores of their own; the time per bot is the whole time shared among them."""
     start = time.perf_counter()
     with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(lambda name: _train_in_process(setting, f"B{at_once}", name), names))
+        threads = max(1, (os.cpu_count() or 1) // at_once)
+        list(pool.map(lambda name: _train_in_process(setting, f"B{at_once}", name, threads), names))
     whole = time.perf_counter() - start
     return Measurement(rival=f"B{at_once}", bots=tuple(names), wall_seconds=[whole / len(names)] * len(names))
 
@@ -96,20 +98,18 @@ def warm_process(setting: Setting, names: Sequence[str], rival: str, slots: int,
     )
 
 
-def _train_in_process(setting: Setting, rival: str, name: str) -> float:
+def _train_in_process(setting: Setting, rival: str, name: str, threads: int | None = None) -> float:
     (file,) = setting.files([name])
     output = setting.output / rival / name
     start = time.perf_counter()
-    _run(
-        [sys.executable, "-m", "benchmarks.engine.hf_trainer", file, str(setting.base), str(output), *setting.options()]
-    )
+    command = [sys.executable, "-m", "benchmarks.engine.hf_trainer", file, str(setting.base), str(output)]
+    _run([*command, *setting.options()], {"OMP_NUM_THREADS": str(threads)} if threads else {})
     return time.perf_counter() - start
 
 
-def _run(command: list[str]) -> str:
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-    )
+def _run(command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> str:
+    whole = {**os.environ, "HF_HUB_OFFLINE": "1", **environment}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=whole)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:4])} … failed:\n{done.stderr[-3000:]}")
     return done.stdout
