@@ -77,6 +77,10 @@ def _measure(bots: Bots, number: int, max_bots: int, patience: float) -> dict[st
         num_jobs = len(bots.jobs("prepare")) + len(bots.jobs("train"))
         time.sleep(_LATE_WRITES_SECONDS)
         writes = _count_writes(began)
+        for client, requests in writes.items():
+            print(
+                f"{client}: {', '.join(f'{what} {times}' for what, times in requests.most_common())}", file=sys.stderr
+            )
     bots.kubectl("delete", "tweetbots", "--all", "--wait")
     return {
         "bots": number,

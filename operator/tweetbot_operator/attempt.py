@@ -22,7 +22,14 @@ from tweetbot_operator.policies.queue import renew_quota
 from tweetbot_operator.policies.retry import choose_pause, explain_end
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.policies.waiting import describe_line, describe_queue, describe_wait, name_phase
+from tweetbot_operator.policies.waiting import (
+    describe_line,
+    describe_queue,
+    describe_wait,
+    describe_work,
+    name_phase,
+    seconds_until_told,
+)
 from tweetbot_operator.resolve import locate_output, resolve
 from tweetbot_operator.sharing import assigned, is_shared, name_job, wait_for_company
 from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
@@ -208,6 +215,9 @@ def _describe_job(situation: Situation) -> tuple[Verdict, float]:
         is_young = (situation.now - job.created).total_seconds() < CHECK_SECONDS
         pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else CHECK_SECONDS
         return describe_wait(job, pod, None, observed.queue_word), pause
+    too_early = seconds_until_told(laggard, situation.now)
+    if too_early > 0:
+        return describe_work(job.kind), too_early
     if job.state == "active" and (laggard is None or laggard.is_starting):
         return describe_wait(job, laggard, observed.warning), START_CHECK_SECONDS
     # A report that has just come in is a sign of life that stands in status only after this plan.

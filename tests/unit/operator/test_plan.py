@@ -297,6 +297,20 @@ def test_a_pod_that_cannot_start_says_what_it_lacks(pod: dict, want_reason: Reas
     assert life.reason == Reason.PREPARING
 
 
+def test_a_pod_that_the_scheduler_has_just_seen_is_not_said_to_have_no_room() -> None:
+    """Most often the pod before it is about to make room: it would be two writes for each bot of the Job."""
+    life = Life()
+    life.step()
+    life.start_job()
+
+    plan = life.step(life.observe(unschedulable="Insufficient cpu", created="2026-11-23T11:59:57Z"))
+
+    assert (life.reason, plan.requeue_after) == (Reason.PREPARING, 7)
+    life.now = NOW + timedelta(seconds=7)
+    life.step(life.observe(unschedulable="Insufficient cpu", created="2026-11-23T11:59:57Z"))
+    assert life.reason == Reason.UNSCHEDULABLE
+
+
 def test_a_suspended_job_is_queued() -> None:
     life = Life()
     life.step()
