@@ -215,7 +215,7 @@ def _describe_job(situation: Situation) -> tuple[Verdict, float]:
         is_young = (situation.now - job.created).total_seconds() < CHECK_SECONDS
         pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else CHECK_SECONDS
         return describe_wait(job, pod, None, observed.queue_word), pause
-    too_early = seconds_until_told(laggard, situation.now)
+    too_early = seconds_until_told(laggard, len(job.owners), situation.now)
     if too_early > 0:
         return describe_work(job.kind), too_early
     if job.state == "active" and (laggard is None or laggard.is_starting):

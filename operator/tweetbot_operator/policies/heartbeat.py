@@ -9,7 +9,7 @@ from tweetbot_api.status import Progress, TweetBotStatus
 from tweetbot_operator.observed import Report
 
 MIN_INTERVAL_SECONDS = 10
-_BOTS_PER_INTERVAL = 8
+_BOTS_PER_INTERVAL = 5
 _KEPT = ("step", "total_steps", "loss", "tokens_per_second")
 
 
@@ -18,9 +18,13 @@ def seconds_until_due(status: TweetBotStatus, report: Report, num_bots: int, now
     last = status.progress.last_heartbeat_time if status.progress else None
     if num_bots == 1 and (last is None or report.message.stage != status.stage):
         return 0
-    interval = MIN_INTERVAL_SECONDS * max(1.0, num_bots / _BOTS_PER_INTERVAL)
     since = last or status.run.start_time if status.run else None
-    return max(0.0, interval - (now - since).total_seconds()) if since else 0.0
+    return max(0.0, interval_seconds(num_bots) - (now - since).total_seconds()) if since else 0.0
+
+
+def interval_seconds(num_bots: int) -> float:
+    """Return how long status holds still between two words about a bot that shares its Job with so many."""
+    return MIN_INTERVAL_SECONDS * max(1.0, num_bots / _BOTS_PER_INTERVAL)
 
 
 def is_news(status: TweetBotStatus, report: Report) -> bool:

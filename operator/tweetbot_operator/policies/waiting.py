@@ -6,10 +6,9 @@ from tweetbot_api.conditions import Reason
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Phase
 from tweetbot_operator.observed import ObservedJob, ObservedPod, QueueWord, WarningEvent
+from tweetbot_operator.policies.heartbeat import interval_seconds
 from tweetbot_operator.policies.verdict import Verdict
 
-_SCHEDULING_SECONDS = 10
-"""Often another pod is about to make room, and each word of it is a write for every bot of a Job."""
 _IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 )
@@ -35,11 +34,14 @@ def describe_wait(
     return _describe_pod(pod) or describe_work(job.kind)
 
 
-def seconds_until_told(pod: ObservedPod | None, now: datetime) -> float:
-    """Return how long it is too early to say that no node has room for the pod."""
+def seconds_until_told(pod: ObservedPod | None, num_bots: int, now: datetime) -> float:
+    """Return how long it is too early to say that no node has room for the pod of so many bots.
+
+    Often another pod is about to make room, and each word of it is a write for every bot.
+    """
     if pod is None or pod.unschedulable_message is None:
         return 0.0
-    return max(0.0, _SCHEDULING_SECONDS - (now - pod.created).total_seconds())
+    return max(0.0, interval_seconds(num_bots) - (now - pod.created).total_seconds())
 
 
 def describe_line() -> Verdict:

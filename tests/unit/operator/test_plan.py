@@ -11,6 +11,7 @@ from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.status import HuggingFaceModel
 from tweetbot_operator.observed import Observed, Result, WarningEvent
+from tweetbot_operator.policies.heartbeat import interval_seconds
 from tweetbot_operator.reading import read_pod
 from tweetbot_operator.situation import Plan
 
@@ -309,6 +310,11 @@ def test_a_pod_that_the_scheduler_has_just_seen_is_not_said_to_have_no_room() ->
     life.now = NOW + timedelta(seconds=7)
     life.step(life.observe(unschedulable="Insufficient cpu", created="2026-11-23T11:59:57Z"))
     assert life.reason == Reason.UNSCHEDULABLE
+
+
+@pytest.mark.parametrize(("bots", "want"), [(1, 10), (5, 10), (16, 32), (64, 128)])
+def test_status_holds_still_the_longer_the_more_bots_share_a_job(bots: int, want: float) -> None:
+    assert interval_seconds(bots) == want
 
 
 def test_a_suspended_job_is_queued() -> None:
