@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -21,7 +22,6 @@ import transformers
 
 from benchmarks.engine import gate, report, rivals
 from benchmarks.engine.by_size import SIZE_HEADER, SizeMeasurement, measure_sizes, size_rows
-from benchmarks.engine.curves import draw_sizes, draw_slots
 from benchmarks.engine.hf_trainer import quiet
 from benchmarks.engine.workload import SCALES, Bot, make_bots, save_base_model, save_bots
 from benchmarks.table import render
@@ -62,9 +62,11 @@ def main() -> int:
     if arguments.sizes:
         by_size = measure_sizes(setting, scale, arguments.sizes, arguments.bots_per_size, max(arguments.slots))
         print("\n" + render(size_rows(by_size), SIZE_HEADER))
-        draw_sizes(arguments.output / "sizes.png", by_size, f"{arguments.model} model, {device}")
     _save(arguments.output, measured, by_size, device)
-    _draw(arguments, measured, device)
+    if find_spec("matplotlib"):
+        _draw(arguments, measured, by_size, device)
+    else:
+        print("no pictures are drawn: matplotlib is not installed")
     failed = [bot for c in contests if c.measurement.rival[0] in "DEF" for bot in c.verdict.failed]
     return 1 if failed else 0
 
@@ -170,7 +172,13 @@ def _save(output: Path, measured: list[rivals.Measurement], by_size: list[SizeMe
     (output / "raw.json").write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
 
 
-def _draw(arguments: argparse.Namespace, measured: list[rivals.Measurement], device: str) -> None:
+def _draw(
+    arguments: argparse.Namespace, measured: list[rivals.Measurement], by_size: list[SizeMeasurement], device: str
+) -> None:
+    from benchmarks.engine.curves import draw_sizes, draw_slots
+
+    if by_size:
+        draw_sizes(arguments.output / "sizes.png", by_size, f"{arguments.model} model, {device}")
     by_slots = {int(m.rival[1:]): report.bots_per_hour(m) for m in measured if m.rival[0] == "E"}
     by_slots[1] = next(report.bots_per_hour(m) for m in measured if m.rival == "D")
     others = {f"HF Trainer, {_RIVALS[m.rival[0]]}": report.bots_per_hour(m) for m in measured if m.rival[0] in _RIVALS}
