@@ -8,9 +8,9 @@ from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import Run
 from tweetbot_operator import status
-from tweetbot_operator.attempt import follow_job
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job
+from tweetbot_operator.following import follow_job
 from tweetbot_operator.observed import ObservedJob
 from tweetbot_operator.policies.ending import explain_failure
 from tweetbot_operator.policies.retry import choose_pause

@@ -18,7 +18,6 @@ from tweetbot_operator.attempt import (
     advance,
     end_by_deadline,
     fail_attempt,
-    follow_job,
     give_way,
     make_job,
     stall,
@@ -26,6 +25,7 @@ from tweetbot_operator.attempt import (
 )
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.deletion import plan_deletion, plan_finalizer
+from tweetbot_operator.following import follow_job
 from tweetbot_operator.observed import Observed, ObservedJob
 from tweetbot_operator.policies.batching import build_candidate
 from tweetbot_operator.policies.deadline import is_used_up, seconds_left

@@ -1,0 +1,105 @@
+"""What status says of an attempt while its Job is at work, or waits to be."""
+
+from typing import Any
+
+from tweetbot_api.conditions import Reason
+from tweetbot_api.status import Run
+from tweetbot_operator import status
+from tweetbot_operator.builders.manifest import Manifest, build_config_map
+from tweetbot_operator.builders.service import build_service
+from tweetbot_operator.observed import ObservedJob, ObservedPod
+from tweetbot_operator.policies import heartbeat, silence
+from tweetbot_operator.policies.deadline import seconds_left
+from tweetbot_operator.policies.ending import explain_failure
+from tweetbot_operator.policies.queue import renew_quota
+from tweetbot_operator.policies.verdict import Verdict
+from tweetbot_operator.policies.waiting import describe_wait, describe_work, name_phase, seconds_until_told
+from tweetbot_operator.sharing import is_shared
+from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
+
+
+def follow_job(situation: Situation, run: Run) -> Plan:
+    """Report on a Job that is not finished."""
+    bot, observed, now = situation.bot, situation.observed, situation.now
+    job, pod = observed.job, observed.pod
+    assert job  # noqa: S101 - the caller has looked
+    is_new, shares = run.job_uid is None, is_shared(bot, run)
+    changes, requeue_after = _take_report(situation)
+    verdict, seconds = _describe_job(situation)
+    if is_new and not shares:
+        run = run.model_copy(update={"job_uid": job.uid, "retry_time": None})
+        changes["run"] = run
+    if pod and not job.is_held_back and observed.outcome and observed.outcome.failure:
+        # Another attempt may follow, but only once this Job is known to make no other pod.
+        changes["failure"] = explain_failure(observed)
+    phase = name_phase(job)
+    quota = renew_quota(job, observed.queue_word, bot.status)
+    wanted = status.note_quota(bot, status.working(bot, phase, verdict, now, **changes), quota, now)
+    if wanted != bot.status:
+        # Worth no write of their own: they only count should the pod or a shared Job vanish before its end is seen.
+        run = run.model_copy(update={"job_uid": job.uid, **_note_start(run, job, pod)})
+        working = status.working(bot, phase, verdict, now, **{**changes, "run": run})
+        wanted = status.note_quota(bot, working, quota, now)
+    left = seconds_left(bot.spec, run, observed.pods, now)
+    # A bot's own Job is recorded once its manifest is made; the pod of a shared one may lack it as long as it waits.
+    may_lack_manifest = (is_new or shares) and (pod is None or pod.phase == "Pending")
+    # A manifest that somebody deleted shows as a volume that cannot be mounted.
+    needs_manifest = may_lack_manifest or verdict.reason == Reason.POD_NOT_STARTED
+    return Plan(
+        apply=_build_furniture(situation, run, job) if needs_manifest and not shares else (),
+        needs_shared_job=needs_manifest and shares,
+        status=wanted,
+        requeue_after=min(time for time in (requeue_after, seconds, left) if time is not None),
+    )
+
+
+def _build_furniture(situation: Situation, run: Run, job: ObservedJob) -> tuple[Manifest, ...]:
+    """Return what the pods of a Job need besides it."""
+    bots, operator_ca = [situation.bot], situation.observed.operator_ca
+    config_map = build_config_map(run.job_kind, job, bots, situation.settings, operator_ca)
+    # No pod starts without its ConfigMap, so where one runs the Service is there too.
+    return (build_service(job, bots), config_map) if job.nodes > 1 else (config_map,)
+
+
+def _describe_job(situation: Situation) -> tuple[Verdict, float]:
+    """Return what the Job does or waits for, and when to look again in case nobody tells."""
+    status, observed, timeout = situation.bot.status, situation.observed, situation.settings.heartbeat_timeout_seconds
+    job, pod, laggard, since = observed.job, observed.pod, observed.laggard, observed.listening_since
+    assert job  # noqa: S101 - the caller has looked
+    if job.state == "suspended":
+        is_young = (situation.now - job.created).total_seconds() < CHECK_SECONDS
+        pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else CHECK_SECONDS
+        return describe_wait(job, pod, None, observed.queue_word), pause
+    too_early = seconds_until_told(laggard, len(job.owners), situation.now)
+    if too_early > 0:
+        return describe_work(job.kind), too_early
+    if job.state == "active" and (laggard is None or laggard.is_starting):
+        return describe_wait(job, laggard, observed.warning), START_CHECK_SECONDS
+    # A report that has just come in is a sign of life that stands in status only after this plan.
+    heard = observed.report.received if observed.report else None
+    since = max((time for time in (since, heard) if time is not None), default=None)
+    seconds = silence.seconds_until_silent(status, pod, since, timeout, situation.now)
+    if seconds is not None and seconds <= 0:
+        return silence.describe_silence(status, pod, since), CHECK_SECONDS
+    return describe_wait(job, laggard, observed.warning), CHECK_SECONDS if seconds is None else seconds
+
+
+def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:
+    """Return the status fields that the trainer's progress changes now, and when to look again."""
+    current, report, job = situation.bot.status, situation.observed.report, situation.observed.job
+    if job is not None and job.state == "suspended":
+        return {"stage": None}, CHECK_SECONDS
+    if report is None or not heartbeat.is_news(current, report):
+        return {}, CHECK_SECONDS
+    num_bots = len(job.owners) if job else 1
+    seconds = heartbeat.seconds_until_due(current, report, num_bots, situation.now)
+    if seconds > 0:
+        return {}, seconds
+    return {"stage": report.message.stage, "progress": heartbeat.advance(current.progress, report)}, CHECK_SECONDS
+
+
+def _note_start(run: Run, job: ObservedJob, pod: ObservedPod | None) -> dict[str, Any]:
+    if pod is None or pod.started is None or run.attempt_start_time is not None:
+        return {}
+    # What a queue has stopped, and is counted, may still be seen for a while.
+    return {"attempt_start_time": pod.started} if pod.is_live or not job.is_held_back else {}
