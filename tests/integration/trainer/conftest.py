@@ -7,18 +7,17 @@ from tests.faulty_s3 import LARGE, FaultyS3
 from tests.unit.trainer.conftest import s3, s3_credentials, s3_endpoint
 from tweetbot_trainer import s3_client
 
-__all__ = ["faulty_s3", "s3", "s3_credentials", "s3_endpoint"]
+__all__ = ["faulty_s3", "impatient", "s3", "s3_credentials", "s3_endpoint"]
 
 
 @pytest.fixture(scope="module")
 def faulty_s3():
-    """Return a store that can fail at any request; its client has little patience, and few bytes make a large file."""
+    """Return a store that can fail at any request; few bytes make a large file."""
     s3 = FaultyS3()
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         s3_client._make_client.cache_clear()
-        monkeypatch.setattr(s3_client, "_READ_SECONDS", 0.3)
         monkeypatch.setattr(s3_client.TRANSFER, "multipart_threshold", LARGE)
         monkeypatch.setattr(s3_client.TRANSFER, "multipart_chunksize", LARGE // 2)
         # S3 asks for parts of 5 MiB; smaller ones make the same requests.
@@ -27,3 +26,12 @@ def faulty_s3():
         monkeypatch.setattr(botocore.retries.standard.ExponentialBackoff, "delay_amount", lambda *_: 0)
         yield s3
     s3.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Have the client give up on an answer soon, in tests in which one never comes: a busy machine may take longer."""
+    monkeypatch.setattr(s3_client, "_READ_SECONDS", 0.3)
+    s3_client._make_client.cache_clear()
+    yield
+    s3_client._make_client.cache_clear()

@@ -100,7 +100,11 @@ def test_a_checkpoint_is_stored_in_parts_and_its_manifest_last(training: Trainin
 
 @pytest.mark.parametrize("fault", PASSING)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_request_that_fails_once_changes_nothing_that_is_saved(training: Training, step: int, fault: str) -> None:
+def test_a_request_that_fails_once_changes_nothing_that_is_saved(
+    training: Training, step: int, fault: str, request: pytest.FixtureRequest
+) -> None:
+    if fault == "timeout":
+        request.getfixturevalue("impatient")
     requests = training.requests[f"save {step}"]
     for number in worth_failing(requests, PASSING[fault]):
         training.begin(step - 1, Plan(PASSING[fault], number))
@@ -109,7 +113,11 @@ def test_a_request_that_fails_once_changes_nothing_that_is_saved(training: Train
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_request_that_fails_once_changes_nothing_that_is_loaded(training: Training, fault: str) -> None:
+def test_a_request_that_fails_once_changes_nothing_that_is_loaded(
+    training: Training, fault: str, request: pytest.FixtureRequest
+) -> None:
+    if fault == "timeout":
+        request.getfixturevalue("impatient")
     for number in worth_failing(training.requests["load"], PASSING[fault]):
         training.begin(STEPS[-1], Plan(PASSING[fault], number))
         check_bits(training.open().newest(), STEPS[-1])

@@ -169,7 +169,11 @@ def test_a_run_without_faults_takes_the_requests_that_are_meant(bot: Bot) -> Non
 
 @pytest.mark.parametrize("kind", ["prepare", "train"])
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_request_that_fails_once_is_repeated_and_the_run_goes_on(bot: Bot, kind: str, fault: str) -> None:
+def test_a_request_that_fails_once_is_repeated_and_the_run_goes_on(
+    bot: Bot, kind: str, fault: str, request: pytest.FixtureRequest
+) -> None:
+    if fault == "timeout":
+        request.getfixturevalue("impatient")
     for number in worth_failing(bot.requests[kind], PASSING[fault]):
         bot.begin(kind)
         ending = bot.attempt_job(kind, Plan(PASSING[fault], number))
@@ -201,6 +205,7 @@ def test_a_store_that_fails_from_some_request_on_is_named_and_the_next_attempt_c
         bot.complete(kind)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kind", ["prepare", "train"])
 def test_a_store_that_never_answers_again_is_unavailable(bot: Bot, kind: str) -> None:
     bot.begin(kind)
