@@ -3,11 +3,11 @@ import moto.s3.models
 import pytest
 from s3transfer.utils import ChunksizeAdjuster
 
-from tests.faulty_s3 import LARGE, FaultyS3
+from tests.faulty_s3 import LARGE, PASSING, FaultyS3
 from tests.unit.trainer.conftest import s3, s3_credentials, s3_endpoint
 from tweetbot_trainer import s3_client
 
-__all__ = ["faulty_s3", "impatient", "s3", "s3_credentials", "s3_endpoint"]
+__all__ = ["faulty_s3", "impatient", "passing_fault", "s3", "s3_credentials", "s3_endpoint"]
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +35,11 @@ def impatient(monkeypatch):
     s3_client._make_client.cache_clear()
     yield
     s3_client._make_client.cache_clear()
+
+
+@pytest.fixture(params=PASSING)
+def passing_fault(request):
+    """Return each fault that a single request may have."""
+    if request.param == "timeout":
+        request.getfixturevalue("impatient")
+    return PASSING[request.param]

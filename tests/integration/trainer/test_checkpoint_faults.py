@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.faulty_s3 import LARGE, PASSING, Fault, FaultyS3, Plan, refuse, worth_failing
+from tests.faulty_s3 import LARGE, Fault, FaultyS3, Plan, refuse, worth_failing
 from tweetbot_api.conditions import Reason
 from tweetbot_api.runconfig import S3Location
 from tweetbot_trainer.checkpoint import Checkpoint, Checkpoints, Part
@@ -98,28 +98,20 @@ def test_a_checkpoint_is_stored_in_parts_and_its_manifest_last(training: Trainin
     assert "checkpoint.json" in writes[-1]
 
 
-@pytest.mark.parametrize("fault", PASSING)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_request_that_fails_once_changes_nothing_that_is_saved(
-    training: Training, step: int, fault: str, request: pytest.FixtureRequest
+    training: Training, step: int, passing_fault: Fault
 ) -> None:
-    if fault == "timeout":
-        request.getfixturevalue("impatient")
     requests = training.requests[f"save {step}"]
-    for number in worth_failing(requests, PASSING[fault]):
-        training.begin(step - 1, Plan(PASSING[fault], number))
+    for number in worth_failing(requests, passing_fault):
+        training.begin(step - 1, Plan(passing_fault, number))
         assert training.save(step) == [step], requests[number]
         assert training.s3.contents("bots") == training.contents[step], requests[number]
 
 
-@pytest.mark.parametrize("fault", PASSING)
-def test_a_request_that_fails_once_changes_nothing_that_is_loaded(
-    training: Training, fault: str, request: pytest.FixtureRequest
-) -> None:
-    if fault == "timeout":
-        request.getfixturevalue("impatient")
-    for number in worth_failing(training.requests["load"], PASSING[fault]):
-        training.begin(STEPS[-1], Plan(PASSING[fault], number))
+def test_a_request_that_fails_once_changes_nothing_that_is_loaded(training: Training, passing_fault: Fault) -> None:
+    for number in worth_failing(training.requests["load"], passing_fault):
+        training.begin(STEPS[-1], Plan(passing_fault, number))
         check_bits(training.open().newest(), STEPS[-1])
         assert training.s3.contents("bots") == training.contents[-1]
 

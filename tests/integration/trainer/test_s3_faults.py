@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import make_archive, make_run_config, make_sentences
-from tests.faulty_s3 import LARGE, PASSING, Fault, FaultyS3, Plan, hang, lose_reply, refuse, slow, worth_failing
+from tests.faulty_s3 import LARGE, Fault, FaultyS3, Plan, hang, lose_reply, refuse, slow, worth_failing
 from tests.unit.trainer.language_model import save_tiny_gpt2
 from tweetbot_api.conditions import Reason
 from tweetbot_api.exitcodes import ExitCode
@@ -168,15 +168,10 @@ def test_a_run_without_faults_takes_the_requests_that_are_meant(bot: Bot) -> Non
 
 
 @pytest.mark.parametrize("kind", ["prepare", "train"])
-@pytest.mark.parametrize("fault", PASSING)
-def test_a_request_that_fails_once_is_repeated_and_the_run_goes_on(
-    bot: Bot, kind: str, fault: str, request: pytest.FixtureRequest
-) -> None:
-    if fault == "timeout":
-        request.getfixturevalue("impatient")
-    for number in worth_failing(bot.requests[kind], PASSING[fault]):
+def test_a_request_that_fails_once_is_repeated_and_the_run_goes_on(bot: Bot, kind: str, passing_fault: Fault) -> None:
+    for number in worth_failing(bot.requests[kind], passing_fault):
         bot.begin(kind)
-        ending = bot.attempt_job(kind, Plan(PASSING[fault], number))
+        ending = bot.attempt_job(kind, Plan(passing_fault, number))
         assert ending.code == ExitCode.OK, (bot.s3.requests[number], ending.outcome)
         assert bot.is_done(kind)
         assert bot.s3.num_unfinished("bots") == 0
