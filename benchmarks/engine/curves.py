@@ -7,6 +7,8 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmarks.engine.by_size import SizeMeasurement
 from benchmarks.engine.report import bots_per_hour
@@ -20,11 +22,7 @@ def draw_slots(path: Path, by_slots: Mapping[int, float], rivals: Mapping[str, f
         axes.axhline(value, linestyle="--", linewidth=1.2, color=color, label=name)
     axes.set(xlabel="bots at once (slots)", ylabel="bots per device-hour", title=title, yscale="log", xscale="log")
     axes.set_xticks(list(by_slots), [str(slots) for slots in by_slots])
-    axes.minorticks_off()
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    _finish(path, figure, axes)
 
 
 def draw_sizes(path: Path, measured: Sequence[SizeMeasurement], title: str) -> None:
@@ -36,6 +34,10 @@ def draw_sizes(path: Path, measured: Sequence[SizeMeasurement], title: str) -> N
     axes.plot(tokens, loop, "o--", color="#794bc4", label="HF Trainer, one warm process")
     axes.set(xlabel="tokens of a bot's posts", ylabel="bots per device-hour", title=title, yscale="log", xscale="log")
     axes.set_xticks(tokens, [f"{number:,}" for number in tokens])
+    _finish(path, figure, axes)
+
+
+def _finish(path: Path, figure: Figure, axes: Axes) -> None:
     axes.minorticks_off()
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(frameon=False, fontsize=9)

@@ -5,11 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +102,12 @@ def _train_in_process(setting: Setting, rival: str, name: str, threads: int | No
     output = setting.output / rival / name
     start = time.perf_counter()
     command = [sys.executable, "-m", "benchmarks.engine.hf_trainer", file, str(setting.base), str(output)]
-    _run([*command, *setting.options()], {"OMP_NUM_THREADS": str(threads)} if threads else {})
+    _run([*command, *setting.options()], {"OMP_NUM_THREADS": str(threads)} if threads else None)
     return time.perf_counter() - start
 
 
-def _run(command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> str:
-    whole = {**os.environ, "HF_HUB_OFFLINE": "1", **environment}
+def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    whole = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=whole)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:4])} … failed:\n{done.stderr[-3000:]}")

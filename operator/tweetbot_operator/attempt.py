@@ -78,9 +78,8 @@ def advance(situation: Situation, run: Run) -> Plan:
         return Plan(status=assigned(situation, following, changes), events=(event,), requeue_after=0)
     if bot.spec.suspend or situation.observed.job is None or situation.observed.is_behind:
         # Nobody may tell it again, or it waits for longer than a trainer does for its result to be stored.
-        verdict = Verdict(Reason.PENDING, "the posts are prepared; the bot waits for others to be trained with")
-        if situation.observed.is_behind:
-            verdict = describe_line()
+        prepared = Verdict(Reason.PENDING, "the posts are prepared; the bot waits for others to be trained with")
+        verdict = describe_line() if situation.observed.is_behind else prepared
         return Plan(status=status.working(bot, "Pending", verdict, now, **changes, run=following), requeue_after=0)
     return Plan(candidate=build_candidate(bot, "train", 1, 0, outcome.dataset, situation.settings, now))
 

@@ -103,7 +103,8 @@ class Dispatcher:
                 if self._uptime() - began > TURN_SECONDS:
                     return 0
                 self._assign(batch)
-            self._tell_who_is_behind(waited, {item.bot for batch in ready[room:] for item in batch}, began)
+            if behind := {item.bot for batch in ready[room:] for item in batch}:
+                self._tell_who_is_behind(waited, behind, began)
         return CALM_SECONDS if self._waiting.of(group) else None
 
     def _count_room(self, group: Group) -> int:

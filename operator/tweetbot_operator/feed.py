@@ -45,16 +45,17 @@ class Feed:
         self._batch_queue = batch_queue
         self._uptime = uptime
         self._told: dict[str, int] = {}
+        self._hands: dict[str, tuple[Callable[[Event], None], Callable[[Key], None]]] = {
+            names.BATCH_KIND: (self.see_bot_batch, self._forget_bot_batch),
+            names.KIND: (self.see_bot, self._forget_bot),
+            "Job": (self.see_job, self._forget_job),
+            "Pod": (self.see_pod, self._forget_pod),
+        }
+        """What takes note of an object of a kind, and what forgets it."""
 
     def see(self, kind: str, event: Event) -> None:
         """Take note of an object of this kind."""
-        see: dict[str, Callable[[Event], None]] = {
-            names.BATCH_KIND: self.see_bot_batch,
-            names.KIND: self.see_bot,
-            "Job": self.see_job,
-            "Pod": self.see_pod,
-        }
-        see[kind](event)
+        self._hands[kind][0](event)
 
     def see_bot(self, event: Event) -> None:
         """Take note of a TweetBot, and ask for it and for the TweetBotBatch that owns it."""
@@ -108,13 +109,7 @@ class Feed:
 
     def forget(self, kind: str, key: Key) -> None:
         """Forget what has gone without a word of the watches, as if they had told."""
-        forget: dict[str, Callable[[Key], None]] = {
-            names.BATCH_KIND: self._forget_bot_batch,
-            names.KIND: self._forget_bot,
-            "Job": self._forget_job,
-            "Pod": self._forget_pod,
-        }
-        forget[kind](key)
+        self._hands[kind][1](key)
 
     def _forget_bot_batch(self, key: Key) -> None:
         self._roster.drop_batch(key)
