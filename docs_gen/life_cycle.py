@@ -8,8 +8,9 @@ from tweetbot_operator.life_cycle import TRANSITIONS
 _HEAD = """<!-- Generated from operator/tweetbot_operator/life_cycle.py by `make generate`; edit that table. -->
 # The life of a bot
 
-A phase sums up the conditions for people. These are all the changes that there are; every test of the operator fails at
-any other. [Concepts](concepts.md) tells what starts, stops and ends a run, [reasons](reasons.md) what each cause means.
+A phase sums up the conditions for people. These are all the changes that there are: every test of the operator fails at
+any other, and [a table](../tests/integration/life_cycle/cases.py) goes through each of them on a real apiserver.
+[Concepts](concepts.md) tells what starts, stops and ends a run, [reasons](reasons.md) what each cause means.
 
 ```mermaid
 stateDiagram-v2

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tweetbot_operator.permissions import Rule
 
 Document = dict[str, Any]
 PATIENCE_SECONDS = 30
+_KUBELET = "tests.tweetbot.dev/kubelet"
 CRDS = Path(__file__).parents[2] / "crds"
 
 
@@ -81,7 +83,31 @@ class Api:
         path = f"{bots_path(namespace)}/{name}"
         self.call("PATCH", path, {"spec": spec}, "application/merge-patch+json")
 
-    def wait_for_status(self, namespace: str, holds: Callable[[Document], Any], name: str = "ann") -> Document:
+    def history(self, namespace: str, version: str, name: str = "ann") -> list[Document]:
+        """Return what a bot became by each write since this version of it, until it was gone."""
+        bots = self.call("GET", bots_path(namespace))["items"]
+        now = [bot["metadata"]["resourceVersion"] for bot in bots if bot["metadata"]["name"] == name]
+        if now == [version]:
+            return []
+        path = f"{bots_path(namespace)}?watch=1&fieldSelector=metadata.name={name}&resourceVersion={version}"
+        states = []
+        with self._client.rest_client.pool_manager.request(
+            "GET", self._client.configuration.host + path, preload_content=False, timeout=urllib3.Timeout(20)
+        ) as response:
+            for line in response:
+                event = json.loads(line)
+                states.append(event["object"])
+                if event["type"] == "DELETED" or [states[-1]["metadata"]["resourceVersion"]] == now:
+                    return states
+        raise AssertionError(f"the history of {name} has no end")
+
+    def wait_for_status(
+        self,
+        namespace: str,
+        holds: Callable[[Document], Any],
+        name: str = "ann",
+        seconds: float = PATIENCE_SECONDS,
+    ) -> Document:
         seen: list[Document] = []
 
         def look() -> bool:
@@ -89,7 +115,7 @@ class Api:
             return bool(holds(seen[-1]))
 
         try:
-            wait_for(look)
+            wait_for(look, seconds)
         except TimeoutError:
             raise AssertionError(f"not reached: {json.dumps(seen[-1], indent=1)}") from None
         return seen[-1]
@@ -112,9 +138,11 @@ class Api:
         assert pod
         return pod
 
-    def start_pod(self, pod: Document) -> None:
-        """Play the kubelet of a pod that runs."""
-        self._patch_pod(pod, "Running", {"running": {"startedAt": _now()}})
+    def start_pod(self, pod: Document, since: datetime | None = None) -> None:
+        """Play the kubelet of a pod that runs, since now if nothing else is said."""
+        started = _format(since or datetime.now(UTC))
+        pod["status"]["startTime"] = started
+        self._patch_pod(pod, "Running", {"running": {"startedAt": started}})
 
     def hold_pod(self, pod: Document, reason: str, message: str) -> None:
         """Play the kubelet of a pod that cannot start."""
@@ -135,6 +163,32 @@ class Api:
         ended = {"exitCode": 143, "message": "", "startedAt": _now(), "finishedAt": _now()}
         disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
         self._patch_pod(pod, "Failed", {"terminated": ended}, [disrupted])
+
+    def keep_pod(self, pod: Document) -> None:
+        """Play a kubelet that takes its time to stop the pod: one without a node is gone as soon as it is deleted."""
+        self._edit_finalizers(pod, lambda found: [*found, _KUBELET])
+
+    def let_pod_go(self, pod: Document) -> None:
+        """Play a kubelet that has stopped the pod at last."""
+        self._edit_finalizers(pod, lambda found: [name for name in found if name != _KUBELET])
+
+    def suspend_job(self, path: str, *, value: bool) -> None:
+        """Play Kueue: have the Job's pods stopped, or let them start."""
+        self.call("PATCH", path, {"spec": {"suspend": value}}, "application/merge-patch+json")
+
+    def _edit_finalizers(self, pod: Document, edit: Callable[[Sequence[str]], Sequence[str]]) -> None:
+        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+
+        def is_done() -> bool:
+            found = self.call("GET", path)["metadata"]
+            wanted = {"resourceVersion": found["resourceVersion"], "finalizers": edit(found.get("finalizers") or [])}
+            # The Job controller, which has a finalizer of its own, may have been faster.
+            with suppress(ApiError):
+                self.call("PATCH", path, {"metadata": wanted}, "application/merge-patch+json")
+                return True
+            return False
+
+        wait_for(is_done)
 
     def _patch_pod(self, pod: Document, phase: str, state: Document, conditions: Sequence[Document] = ()) -> None:
         metadata = pod["metadata"]
@@ -178,4 +232,8 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) ->
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format(datetime.now(UTC))
+
+
+def _format(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

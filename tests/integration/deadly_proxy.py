@@ -16,7 +16,7 @@ from cluster.kubernetes_client import KubernetesClient
 
 _HARMLESS = ("/leases", "/tokenreviews")
 """Writes that change nothing of a bot's."""
-_OF_THE_CONNECTION = {"connection", "transfer-encoding", "content-length", "host"}
+_OF_THE_CONNECTION = {"connection", "transfer-encoding", "content-length", "host", "accept-encoding"}
 
 
 class DeadlyProxy:
@@ -28,6 +28,7 @@ class DeadlyProxy:
         self.kill: Callable[[], None] = lambda: None
         self._silence = Event()
         self._is_over = Event()
+        self._open: set[urllib3.BaseHTTPResponse] = set()
         context = ssl.create_default_context(cafile=str(user.authority))
         context.load_cert_chain(user.user.certificate, user.user.key)
         self._pool = urllib3.PoolManager(ssl_context=context, retries=False, maxsize=32)
@@ -43,6 +44,9 @@ class DeadlyProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over.set()
+        # An apiserver does not end before its watches have.
+        for answer in list(self._open):
+            answer.shutdown()
         self._http.shutdown()
         self._http.server_close()
 
@@ -74,6 +78,7 @@ class DeadlyProxy:
             headers=headers,
             preload_content=False,
         )
+        self._open.add(answer)
         path = urlsplit(request.path).path
         if request.command != "GET" and answer.status < 300 and not any(word in path for word in _HARMLESS):
             self.writes.append(f"{request.command} {path}")
@@ -83,6 +88,7 @@ class DeadlyProxy:
         except (OSError, urllib3.exceptions.HTTPError):
             request.close_connection = True
         finally:
+            self._open.discard(answer)
             answer.close()
 
     def _reply(self, request: BaseHTTPRequestHandler, answer: urllib3.BaseHTTPResponse, silence: Event) -> None:

@@ -1,17 +1,14 @@
 """Jobs of several pods, and Jobs that somebody suspends, against a real apiserver and Job controller without Kueue."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from tests.integration.api import Api, ApiError, wait_for
+from tests.integration.api import Api, wait_for
 from tests.unit.operator.factories import make_failure, make_outcome
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
-KUBELET = "tests.tweetbot.dev/kubelet"
 QUEUED = {"resources": {"queueName": "bots", "queuePriorityClassName": "urgent"}}
 
 
@@ -37,35 +34,8 @@ def wait_for_two_pods(api: Api, namespace: str, job: str) -> list[dict[str, Any]
     return pods_of(api, namespace, job)
 
 
-def keep(api: Api, pod: dict[str, Any]) -> None:
-    """Play a kubelet that takes its time to stop the pod: a pod without a node is gone as soon as it is deleted."""
-    edit_finalizers(api, pod, lambda found: [*found, KUBELET])
-
-
-def let_go(api: Api, pod: dict[str, Any]) -> None:
-    edit_finalizers(api, pod, lambda found: [name for name in found if name != KUBELET])
-
-
-def edit_finalizers(api: Api, pod: dict[str, Any], edit: Callable[[list[str]], list[str]]) -> None:
-    metadata = pod["metadata"]
-    path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
-
-    def is_done() -> bool:
-        found = api.call("GET", path)["metadata"]
-        wanted = {"resourceVersion": found["resourceVersion"], "finalizers": edit(found.get("finalizers") or [])}
-        # The Job controller, which has a finalizer of its own, may have been faster.
-        with suppress(ApiError):
-            api.call("PATCH", path, {"metadata": wanted}, "application/merge-patch+json")
-            return True
-        return False
-
-    wait_for(is_done)
-
-
-def suspend(api: Api, namespace: str, job: str, *, value: bool) -> None:
-    """Play Kueue: let the Job's pods start, or have them stopped."""
-    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{job}"
-    api.call("PATCH", path, {"spec": {"suspend": value}}, "application/merge-patch+json")
+def job_path(namespace: str, job: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs/{job}"
 
 
 def test_the_pods_of_a_job_are_found_by_the_names_that_they_are_told(api: Api, namespace: str) -> None:
@@ -89,13 +59,13 @@ def test_one_pod_that_fails_ends_all_and_tells_why(api: Api, namespace: str) -> 
     job = reach_train_job(api, namespace, resources={"nodes": 2, "gpus": 0})
     first, second = wait_for_two_pods(api, namespace, job)
     api.start_pod(first)
-    keep(api, first)
+    api.keep_pod(first)
 
     api.end_pod(second, None, exit_code=172)
 
     wait_for(lambda: "deletionTimestamp" in pods_of(api, namespace, job)[0]["metadata"])
     api.end_pod(first, make_failure("PeerLost", 173), exit_code=173)
-    let_go(api, first)
+    api.let_pod_go(first)
     status = api.wait_for_status(namespace, lambda status: status["run"]["attempt"] == 2)
     assert status["failure"]["reason"] == "GPUFault"
     assert status["run"]["failedAttempts"] == 1
@@ -115,13 +85,13 @@ def test_a_job_that_is_stopped_and_let_go_again_is_one_attempt(api: Api, namespa
     job = reach_train_job(api, namespace, **QUEUED)
     status = api.wait_for_status(namespace, lambda status: status["phase"] == "Queued")
     assert "QuotaReserved" not in {item["type"] for item in status["conditions"]}, "there is no Kueue that says so"
-    suspend(api, namespace, job, value=False)
+    api.suspend_job(job_path(namespace, job), value=False)
     pod = api.wait_for_pod(namespace, job)
     api.start_pod(pod)
-    keep(api, pod)
+    api.keep_pod(pod)
     api.wait_for_status(namespace, lambda status: status["phase"] == "Training")
 
-    suspend(api, namespace, job, value=True)
+    api.suspend_job(job_path(namespace, job), value=True)
     wait_for(lambda: "deletionTimestamp" in pods_of(api, namespace, job)[0]["metadata"])
     # The kubelet's last word before the pod is gone: the Job controller, which looks each second, must not take it for
     # a failure.
@@ -129,9 +99,9 @@ def test_a_job_that_is_stopped_and_let_go_again_is_one_attempt(api: Api, namespa
     time.sleep(3)
     status = api.wait_for_status(namespace, lambda status: status["run"]["preemptions"] == 1)
     assert (status["phase"], status["failure"]["reason"]) == ("Queued", "Preempted")
-    let_go(api, pod)
+    api.let_pod_go(pod)
     wait_for(lambda: not pods_of(api, namespace, job))
-    suspend(api, namespace, job, value=False)
+    api.suspend_job(job_path(namespace, job), value=False)
     pod = api.wait_for_pod(namespace, job)
     api.start_pod(pod)
     api.end_pod(pod, make_outcome("train"))

@@ -1,0 +1,58 @@
+"""A control plane and an operator of these tests' own: no other operator may lend a hand when theirs is dead."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from cluster.control_plane import ControlPlane
+from tests.integration.api import Api, serve_crds
+from tests.integration.deadly_proxy import DeadlyProxy
+from tests.integration.life_cycle.bot import Bot
+from tests.integration.life_cycle.mortal_operator import MortalOperator
+from tests.integration.operator_process import OperatorProcess, write_settings
+from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
+
+USER = "tweetbot-operator"
+SETTINGS = {"maxPreemptions": 1, "heartbeatTimeoutSeconds": 60}
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    folder = tmp_path_factory.mktemp("control-plane-of-lives")
+    with ControlPlane(folder, controllers=True, scheduler=True) as control_plane:
+        yield control_plane
+
+
+@pytest.fixture(scope="module")
+def api(control_plane: ControlPlane) -> Api:
+    api = serve_crds(control_plane)
+    api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
+    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
+    return api
+
+
+@pytest.fixture(scope="module")
+def operator(
+    control_plane: ControlPlane, api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MortalOperator]:
+    folder = tmp_path_factory.mktemp("operator-of-lives")
+    settings = write_settings(folder, control_plane.authority)
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | SETTINGS))
+    kubeconfig = folder / "kubeconfig"
+    with DeadlyProxy(control_plane.client("operator", USER)) as proxy:
+        kubeconfig.write_text(json.dumps(proxy.kubeconfig))
+        operator = MortalOperator(OperatorProcess(folder, kubeconfig, settings), proxy)
+        operator.process.start()
+        yield operator
+        operator.process.stop()
+    assert "Traceback" not in operator.process.log
+
+
+@pytest.fixture
+def bot(api: Api, namespace: str, operator: MortalOperator) -> Iterator[Bot]:
+    """The bot `ann`, not made yet."""
+    yield Bot(api, namespace, operator)
+    if not operator.process.is_alive():
+        operator.revive()
