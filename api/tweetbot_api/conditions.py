@@ -228,8 +228,8 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     ),
     Reason.BOT_NAME_TAKEN: Explanation(
         "A TweetBot that the batch did not make has the name that a bot of the batch should have. The others go on.",
-        "Delete that TweetBot, or give the TweetBotBatch another name; it is tried again every ten minutes, and when "
-        "the batch is edited.",
+        "Delete that TweetBot, or give the TweetBotBatch another name; that a name is free again is seen within five "
+        "minutes.",
     ),
     Reason.BOT_REFUSED: Explanation(
         "Kubernetes does not let the operator make a bot: a quota, an admission policy, or a label of the template.",

@@ -105,10 +105,6 @@ class Cluster:
         """Return the pods that carry a label, whatever its value."""
         return list(self._list(_path("Pod", namespace), {"labelSelector": label}))
 
-    def iterate_bots(self, namespace: str, label: str, value: str) -> Iterator[Document]:
-        """Yield the TweetBots with this label, a page at a time: there may be thousands."""
-        return self._list(_path(names.KIND, namespace), {"labelSelector": f"{label}={value}"})
-
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
         """Return the Warning Events about an object."""
         selector = f"involvedObject.uid={uid},type=Warning"

@@ -1,7 +1,7 @@
 """Reads the world for one TweetBotBatch: its bots from memory, its list from the spec or from a ConfigMap.
 
-What the watches have not told yet looks as if it were not there, and would be made. So the bots of a batch are listed
-before it is first looked at, and now and then later.
+A bot that memory lacks looks as if it were not there, and would be made. So memory is complete before the first look,
+as `listing` sees to, and takes up each bot when it is made.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,8 @@ from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.observed import Key, ObservedJob
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.store import Store, read_key
+from tweetbot_operator.store import Store
 
-_ROLL_SECONDS = 600
-"""How often the bots of a batch are listed: an event of a watch can be lost."""
 REFUSAL_PAUSE = timedelta(seconds=30)
 
 
@@ -34,12 +32,12 @@ class _Notes:
     """What is remembered of one batch between two looks. Losing it costs a few requests."""
 
     uid: str
-    listed_at: float | None = None
     list_read_at: float | None = None
     list_read_for: int | None = None
     """The spec's generation that the list was last read for."""
     listing: HandleList | Reading | Verdict = field(default_factory=HandleList)
-    taken: set[str] = field(default_factory=set)
+    taken: dict[str, str] = field(default_factory=dict)
+    """Names of wanted bots that others own, with the uids of theirs."""
     refusal: Refusal | None = None
     last_written: datetime | None = None
 
@@ -69,9 +67,7 @@ class BatchObserver:
         """Return the world as far as it matters to this batch."""
         key = Key(batch.metadata.namespace, batch.metadata.name)
         notes = self._notes_of(key, batch.metadata.uid)
-        if self._is_due(notes.listed_at, _ROLL_SECONDS):
-            self._list_members(key, batch.metadata.uid)
-            notes.listed_at, notes.taken = self._uptime(), set()
+        notes.taken = {name: uid for name, uid in notes.taken.items() if self._is_there(key.namespace, name, uid)}
         self._read_list(batch, notes)
         return ObservedBatch(
             listing=notes.listing,
@@ -82,9 +78,9 @@ class BatchObserver:
             last_written=notes.last_written,
         )
 
-    def note_taken(self, key: Key, name: str) -> None:
-        """Remember that a bot of this name is not the batch's own."""
-        self._notes[key].taken.add(name)
+    def note_taken(self, key: Key, name: str, uid: str) -> None:
+        """Remember, for as long as that bot is there, that the one of this name is not the batch's own."""
+        self._notes[key].taken[name] = uid
 
     def note_refusal(self, key: Key, message: str | None) -> None:
         """Remember why the apiserver will not have a bot, or that it has had one."""
@@ -106,14 +102,9 @@ class BatchObserver:
             notes = self._notes[key] = _Notes(uid)
         return notes
 
-    def _list_members(self, key: Key, uid: str) -> None:
-        """Ask the cluster for the batch's bots and correct the memory by the answer."""
-        known = {member.key for member in self._roster.members(key, uid)}
-        for document in self._cluster.iterate_bots(key.namespace, names.LABEL_BOT_BATCH, key.name):
-            self._roster.put_member(document)
-            known.discard(read_key(document))
-        for gone in known:
-            self._roster.drop_member(gone)
+    def _is_there(self, namespace: str, name: str, uid: str) -> bool:
+        stored = self._store.bot(Key(namespace, name))
+        return stored is not None and stored.uid == uid
 
     def _read_list(self, batch: TweetBotBatch, notes: _Notes) -> None:
         """Bring the list up to date; what is known already is asked for each minute."""

@@ -130,7 +130,7 @@ class BatchReconciler:
             document = self._cluster.get(names.KIND, Key(batch.metadata.namespace, name))
             owner = read_batch(document)
             if owner is None or owner.uid != batch.metadata.uid:
-                self._observer.note_taken(_name(batch), name)
+                self._observer.note_taken(_name(batch), name, document["metadata"]["uid"])
                 return
         self._roster.put_member(document)
 

@@ -98,12 +98,6 @@ class FakeCluster:
             raise ConflictError(f"{kind} {key.name}")
         self._write(f"delete {kind} {key.name}", lambda: self.remove(kind, key))
 
-    def iterate_bots(self, namespace: str, label: str, value: str) -> Iterator[Document]:
-        self.reads.append("list TweetBot")
-        for bot in self.all("TweetBot"):
-            if bot["metadata"].get("labels", {}).get(label) == value and _key(bot).namespace == namespace:
-                yield copy.deepcopy(bot)
-
     def patch_status(self, key: Key, resource_version: str, status: Document, kind: str = "TweetBot") -> Document:
         present = self.objects.get((kind, key))
         if present is None:

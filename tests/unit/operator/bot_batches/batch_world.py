@@ -1,7 +1,8 @@
 """The part of the operator that follows TweetBotBatches, its cluster, and bots that come to their ends."""
 
+import asyncio
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from tests.unit.operator.factories import NOW, make_settings
 from tests.unit.operator.fake_cluster import CrashError, Document, FakeCluster
@@ -9,7 +10,9 @@ from tweetbot_api.bot_batch import TweetBotBatch
 from tweetbot_operator.bot_batches.observer import BatchObserver
 from tweetbot_operator.bot_batches.reconciler import BatchReconciler
 from tweetbot_operator.bot_batches.roster import Roster
+from tweetbot_operator.cluster import Cluster
 from tweetbot_operator.feed import Feed
+from tweetbot_operator.listing import Listing
 from tweetbot_operator.observed import Key
 from tweetbot_operator.store import Store
 from tweetbot_operator.workqueue import TryAgainError, WorkQueue
@@ -32,7 +35,7 @@ class BatchWorld:
     # The operator
 
     def restart(self) -> None:
-        """Kill the operator and start another: memory is empty, and the watches list what is there."""
+        """Kill the operator and start another, which lists what is there before it decides anything."""
         self.cluster.crash_at = None
         self.store, self.roster = Store(), Roster()
         self.reconciler = BatchReconciler(
@@ -51,9 +54,8 @@ class BatchWorld:
         )
         self.queue: WorkQueue[Key] = WorkQueue(self.uptime)
         self.feed = Feed(self.store, WorkQueue(self.uptime), self.roster, self.queue, self.uptime)
-        kinds = ("TweetBotBatch", "TweetBot", "Pod", "Job")
-        self.cluster.events = [(kind, "ADDED", document) for kind in kinds for document in self.cluster.all(kind)]
-        self.deliver("TweetBotBatch")
+        self.cluster.events = []
+        asyncio.run(Listing(cast("Cluster", self.cluster), self.feed, []).sync())
 
     def uptime(self) -> float:
         return (self.now - NOW).total_seconds()

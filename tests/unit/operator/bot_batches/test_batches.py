@@ -319,10 +319,28 @@ def test_a_name_that_another_bot_has_is_told_and_the_others_go_on() -> None:
 
     assert ready(world) == ("BotNameTaken", "there is a TweetBot team-user1 that is not this batch's own")
     assert len(world.bots) == 3
+    writes = len(world.cluster.writes)
+    world.wait(3600)
+    world.settle()
+    assert len(world.cluster.writes) == writes, "nothing is said anew while that bot is there"
     world.delete_bot("team-user1")
-    world.wait(600)
     world.settle()
     assert world.bots["team-user1"]["metadata"]["ownerReferences"]
+
+
+def test_a_batch_of_a_former_ones_name_makes_its_own_bots_as_soon_as_the_former_ones_are_gone() -> None:
+    world = BatchWorld(handles=["ann"])
+    former = {"name": BATCH.name, "uid": "former", "kind": "TweetBotBatch", "apiVersion": "tweetbot.dev/v1alpha1"}
+    metadata = {"name": "team-ann", "namespace": "default", "ownerReferences": [former]}
+    world.cluster.put({"kind": "TweetBot", "metadata": metadata, "spec": {}})
+    world.settle()
+    assert ready(world)[0] == "BotNameTaken"
+
+    world.delete_bot("team-ann")
+    world.settle()
+
+    assert world.runs == ["team-ann"]
+    assert ready(world)[0] == "BotsRunning"
 
 
 def test_a_refused_bot_is_tried_again_alone_and_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,17 +399,26 @@ def test_many_events_of_bots_are_one_look_and_few_writes() -> None:
     assert len(world.cluster.writes) - writes <= 6
 
 
-def test_a_new_operator_lists_the_bots_before_it_makes_any() -> None:
+def test_a_new_operator_makes_no_bot_that_is_there() -> None:
     world = BatchWorld(handles=handles(30))
     world.settle()
     writes = len(world.cluster.writes)
 
     world.restart()
-    world.cluster.events = []
     world.reconcile()
 
-    assert world.cluster.reads[-1] == "list TweetBot"
     assert len(world.cluster.writes) == writes
+
+
+def test_bots_that_were_just_made_are_known_before_any_watch_tells_of_them() -> None:
+    world = BatchWorld(handles=handles(30), parallelism=10)
+    world.reconcile()
+    tried = len(world.runs)
+
+    world.wait(3600)
+    world.reconcile()
+
+    assert len(world.bots) == tried == 10
 
 
 def crash(world: BatchWorld, *, commits: bool) -> None:
