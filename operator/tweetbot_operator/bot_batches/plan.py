@@ -28,7 +28,7 @@ WRITE_SECONDS = 10
 LIST_SECONDS = 60
 """How often a ConfigMap with handles is read: it is not watched."""
 CHECK_SECONDS = 300
-"""How often a batch is looked at without being asked: an event of a watch can be lost."""
+"""How often a batch is looked at without being asked: an event can be lost, and none tells that a name is free."""
 _MOST_AT_ONCE = 50
 """Bots made in one look: batches take turns."""
 _MOST_PROBLEMS = 3
@@ -185,7 +185,7 @@ def _finish(batch: TweetBotBatch, observed: ObservedBatch, wanted: TweetBotBatch
     looks: list[float] = []
     if batch.spec.handles_from:
         looks.append(LIST_SECONDS)
-    if wanted.completion_time is None:
+    if wanted.completion_time is None or observed.taken:
         looks.append(CHECK_SECONDS)
     if observed.refusal:
         looks.append(max((observed.refusal.retry_at - now).total_seconds(), 1))

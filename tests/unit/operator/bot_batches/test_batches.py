@@ -328,6 +328,23 @@ def test_a_name_that_another_bot_has_is_told_and_the_others_go_on() -> None:
     assert world.bots["team-user1"]["metadata"]["ownerReferences"]
 
 
+def test_a_name_that_is_free_again_is_found_after_all_other_bots_have_ended() -> None:
+    world = BatchWorld()
+    world.cluster.put({"kind": "TweetBot", "metadata": {"name": "team-ben", "namespace": "default"}, "spec": {}})
+    world.settle()
+    world.end("team-ann")
+    world.settle()
+    assert world.batch.status.phase == "Failed"
+
+    seconds = world.reconcile()
+    assert seconds == 300, "no event tells a batch of bots that are not its own"
+    world.delete_bot("team-ben")
+    world.settle()
+
+    assert world.at_work == ["team-ben"]
+    assert world.batch.status.phase == "Running"
+
+
 def test_a_batch_of_a_former_ones_name_makes_its_own_bots_as_soon_as_the_former_ones_are_gone() -> None:
     world = BatchWorld(handles=["ann"])
     former = {"name": BATCH.name, "uid": "former", "kind": "TweetBotBatch", "apiVersion": "tweetbot.dev/v1alpha1"}
