@@ -8,6 +8,7 @@ from tweetbot_api.messages import ProgressMessage, ResultMessage
 from tweetbot_api.runconfig import BatchIdentity, BotIdentity
 from tweetbot_api.status import Run, TweetBotStatus
 from tweetbot_operator.cluster import Cluster, GoneError
+from tweetbot_operator.fetching import fetch_job
 from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod
 from tweetbot_operator.observer import is_owned
 from tweetbot_operator.store import Store
@@ -75,13 +76,12 @@ class Admission:
 
     async def _find_job(self, key: Key) -> ObservedJob:
         job = self._store.jobs.get(key)
-        if job is not None:
-            return job
-        try:
-            return self._store.put_job(await asyncio.to_thread(self._cluster.get, "Job", key), self._uptime())
-        except GoneError:
+        if job is None:
+            job = await asyncio.to_thread(fetch_job, self._cluster, self._store, key, self._uptime())
+        if job is None:
             # Not final, as 410 is: the pod is about to be stopped, and may save its bots.
-            raise DeniedError(404, "NotFound", "the pod's Job is deleted") from None
+            raise DeniedError(404, "NotFound", "the pod's Job is deleted")
+        return job
 
     async def _find_bot(self, key: Key, uid: str) -> Document:
         stored = self._store.bot(key)

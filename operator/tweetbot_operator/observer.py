@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from tweetbot_api import names
 from tweetbot_api.status import Run
 from tweetbot_api.types import TweetBot
-from tweetbot_operator.cluster import Cluster, GoneError
+from tweetbot_operator.cluster import Cluster
+from tweetbot_operator.fetching import fetch_job
 from tweetbot_operator.inbox import Attempt, Inbox
 from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod, QueueWord, WarningEvent, find_laggard
 from tweetbot_operator.policies.queue import tell_quota
@@ -86,15 +87,10 @@ class Observer:
         job = self._store.jobs.get(key)
         is_stale = self._uptime() - self._store.jobs.last_seen(key) > CHECK_SECONDS
         if (run.job_uid is not None and job is None) or (job is not None and is_stale):
-            job = self._fetch_job(key)
+            job = fetch_job(self._cluster, self._store, key, self._uptime())
+            if job is None:
+                self._store.drop_job(key)
         return job
-
-    def _fetch_job(self, key: Key) -> ObservedJob | None:
-        try:
-            return self._store.put_job(self._cluster.get("Job", key), self._uptime())
-        except GoneError:
-            self._store.drop_job(key)
-            return None
 
     def _find_pods(self, bot: TweetBot, run: Run, job: ObservedJob | None) -> tuple[ObservedPod, ...]:
         """Return the pods of the current attempt, newest first."""

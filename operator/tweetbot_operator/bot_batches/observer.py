@@ -16,7 +16,8 @@ from tweetbot_operator.bot_batches.list_job import list_job_key
 from tweetbot_operator.bot_batches.plan import LIST_SECONDS, ObservedBatch, Reading, Refusal
 from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster, GoneError
-from tweetbot_operator.observed import Key, ObservedJob
+from tweetbot_operator.fetching import fetch_job
+from tweetbot_operator.observed import Key
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.store import Store
 
@@ -125,17 +126,11 @@ class BatchObserver:
     def _read_csv(self, batch: TweetBotBatch, csv: CsvFile) -> HandleList | Reading:
         """Return what a Job has handed over. The Job is looked at first: once it has ended, so much is there."""
         key = list_job_key(batch, csv)
-        job = self._find_job(key)
+        job = fetch_job(self._cluster, self._store, key, self._uptime())
         text = self._find_text(Key(key.namespace, names.handles_config_map(key.name)), names.HANDLES_KEY)
         if isinstance(text, str):
             return read_text(text, batch.metadata.name, batch.spec.template.spec.source, "handle")
         return Reading(job=job, pods=tuple(sorted(self._store.pods.of(key), key=lambda pod: pod.created, reverse=True)))
-
-    def _find_job(self, key: Key) -> ObservedJob | None:
-        try:
-            return self._store.put_job(self._cluster.get("Job", key), self._uptime())
-        except GoneError:
-            return None
 
     def _read_config_map(self, batch: TweetBotBatch, config_map: ConfigMapKey) -> str | Verdict:
         key = Key(batch.metadata.namespace, config_map.name)
