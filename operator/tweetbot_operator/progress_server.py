@@ -21,6 +21,7 @@ from tweetbot_operator.inbox import Attempt, Inbox
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key, Report
 from tweetbot_operator.tokens import PodIdentity, TokenReviewer
+from tweetbot_operator.unreadable import tell_problem
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +131,7 @@ async def _read(request: web.Request, model: type[_Message]) -> _Message:
     try:
         return model.model_validate_json(await request.read())
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise DeniedError(422, "Invalid", f"{field}: {problem['msg']}") from None
+        raise DeniedError(422, "Invalid", tell_problem(error)) from None
 
 
 def _refuse(code: int, reason: str, message: str) -> web.Response:

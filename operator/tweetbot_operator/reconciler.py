@@ -5,7 +5,7 @@ A crash between any two lines is repaired by the next look, for nothing is remem
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import TweetBotStatus
-from tweetbot_api.types import ObjectMeta, TweetBot
+from tweetbot_api.types import TweetBot
 from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement, build_event
 from tweetbot_operator.builders.manifest import Manifest
@@ -39,18 +39,11 @@ from tweetbot_operator.reading import read_job
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.situation import Plan
 from tweetbot_operator.store import Store
+from tweetbot_operator.unreadable import read_without_spec, tell_problem
 from tweetbot_operator.waiting import Waiting
 from tweetbot_operator.workqueue import TryAgainError
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """A TweetBot whose spec this operator cannot read."""
-
-    metadata: ObjectMeta
-    status: TweetBotStatus
 
 
 class Reconciler:
@@ -248,16 +241,9 @@ class Reconciler:
 
     def _refuse_spec(self, document: Mapping[str, Any], error: ValidationError) -> None:
         """Report a spec that this operator cannot read: one bad object must not stop the others."""
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        bot = _Unreadable(
-            metadata=ObjectMeta.model_validate(document["metadata"]),
-            status=TweetBotStatus.model_validate(document.get("status") or {}),
-        )
-        verdict = Verdict(Reason.INVALID_SPEC, f"{field}: {problem['msg']}")
-        wanted = status.stalled(bot, verdict, self._clock())
-        if wanted != bot.status:
-            self._write_status(bot, wanted)
+        bot = read_without_spec(document, TweetBotStatus)
+        verdict = Verdict(Reason.INVALID_SPEC, tell_problem(error))
+        self._write_status(bot, status.stalled(bot, verdict, self._clock()))
 
 
 def _name(bot: status.Bot) -> Key:

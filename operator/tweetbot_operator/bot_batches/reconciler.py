@@ -6,7 +6,6 @@ A crash between any two lines is repaired by the next look.
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -15,7 +14,6 @@ from tweetbot_api import names
 from tweetbot_api.bot_batch import TweetBotBatch, TweetBotBatchStatus
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import HandlesMessage
-from tweetbot_api.types import ObjectMeta
 from tweetbot_operator.bot_batches import report
 from tweetbot_operator.bot_batches.bot import Manifest
 from tweetbot_operator.bot_batches.list_job import build_handles
@@ -36,17 +34,10 @@ from tweetbot_operator.merge_patch import diff
 from tweetbot_operator.observed import Key
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.settings import OperatorSettings
+from tweetbot_operator.unreadable import read_without_spec, tell_problem
 from tweetbot_operator.workqueue import TryAgainError
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """A TweetBotBatch whose spec this operator cannot read."""
-
-    metadata: ObjectMeta
-    status: TweetBotBatchStatus
 
 
 class BatchReconciler:
@@ -159,14 +150,10 @@ class BatchReconciler:
         self._observer.note_written(key)
 
     def _refuse_spec(self, document: Document, error: ValidationError) -> None:
-        """Report a spec that this operator cannot read, such as one that a newer CRD let in."""
-        problem = error.errors()[0]
-        verdict = Verdict(Reason.INVALID_SPEC, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}")
-        batch = _Unreadable(
-            metadata=ObjectMeta.model_validate(document["metadata"]),
-            status=TweetBotBatchStatus.model_validate(document.get("status") or {}),
-        )
-        self._write_status(batch, report.stalled(batch, verdict, self._clock().replace(microsecond=0)))
+        """Report a spec that this operator cannot read: one bad object must not stop the others."""
+        batch = read_without_spec(document, TweetBotBatchStatus)
+        verdict = Verdict(Reason.INVALID_SPEC, tell_problem(error))
+        self._write_status(batch, report.stalled(batch, verdict, self._clock()))
 
 
 def _name(batch: report.Batch) -> Key:

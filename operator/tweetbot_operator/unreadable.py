@@ -1,0 +1,34 @@
+"""What this operator cannot read, such as a bot that a newer CRD let in: what is wrong with it, and what is left."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from tweetbot_api.model import ApiModel
+from tweetbot_api.types import ObjectMeta
+
+_Status = TypeVar("_Status", bound=ApiModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable(Generic[_Status]):
+    """An object without its spec: enough to report on it."""
+
+    metadata: ObjectMeta
+    status: _Status
+
+
+def read_without_spec(document: Mapping[str, Any], status: type[_Status]) -> Unreadable[_Status]:
+    """Return what can be read of an object all the same."""
+    return Unreadable(
+        metadata=ObjectMeta.model_validate(document["metadata"]),
+        status=status.model_validate(document.get("status") or {}),
+    )
+
+
+def tell_problem(error: ValidationError) -> str:
+    """Return the first thing that is wrong, after the path of its field."""
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
