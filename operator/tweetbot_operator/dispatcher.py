@@ -31,6 +31,7 @@ from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.reconciler import Reconciler
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.store import Store
+from tweetbot_operator.unreadable import read_if_possible
 from tweetbot_operator.waiting import SHARED_JOB_SECONDS, SharedJob, Waited, Waiting
 from tweetbot_operator.workqueue import TryAgainError
 
@@ -200,10 +201,12 @@ class Dispatcher:
             self._store.drop_bot(key)
             return None
         self._store.put_bot(document)
-        bot = TweetBot.model_validate(document)
+        bot = read_if_possible(document)
+        if bot is None or bot.metadata.deletion_timestamp is not None:
+            return None
         run = bot.status.run
         is_wanted = run is not None and run.id == bot.run_id and run.job_name == job.name and not run.completion_time
-        return bot if is_wanted and bot.metadata.deletion_timestamp is None else None
+        return bot if is_wanted else None
 
     def _make_job(self, key: Key, members: Sequence[TweetBot]) -> None:
         kind = members[0].status.run.job_kind if members[0].status.run else "train"

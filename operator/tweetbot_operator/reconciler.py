@@ -39,7 +39,7 @@ from tweetbot_operator.reading import read_job
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.situation import Plan
 from tweetbot_operator.store import Store
-from tweetbot_operator.unreadable import read_without_spec, tell_problem
+from tweetbot_operator.unreadable import read_if_possible, read_without_spec, tell_problem
 from tweetbot_operator.waiting import Waiting
 from tweetbot_operator.workqueue import TryAgainError
 
@@ -96,6 +96,7 @@ class Reconciler:
         try:
             bot = TweetBot.model_validate(document)
         except ValidationError as error:
+            self._waiting.drop(key)
             self._refuse_spec(document, error)
             return None
         observed = self._observer.observe(bot)
@@ -122,9 +123,9 @@ class Reconciler:
     def _decide(self, key: Key, known: Mapping[str, Any], is_meant: Callable[[Plan], bool]) -> TweetBot | None:
         """Write the status that follows from what the dispatcher knows besides, if it is what the dispatcher means."""
         stored = self._store.bot(key)
-        if stored is None:
+        bot = read_if_possible(stored.read()) if stored else None
+        if bot is None:
             return None
-        bot = TweetBot.model_validate(stored.read())
         observed = replace(self._observer.observe(bot), **known)
         plan = make_plan(bot, observed, self._settings, self._clock())
         if plan.status is None or not is_meant(plan):

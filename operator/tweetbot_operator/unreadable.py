@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from tweetbot_api.model import ApiModel
-from tweetbot_api.types import ObjectMeta
+from tweetbot_api.types import ObjectMeta, TweetBot
 
 _Status = TypeVar("_Status", bound=ApiModel)
 
@@ -18,6 +18,14 @@ class Unreadable(Generic[_Status]):
 
     metadata: ObjectMeta
     status: _Status
+
+
+def read_if_possible(document: Mapping[str, Any]) -> TweetBot | None:
+    """Return a bot among others, or None for one that cannot be read: it is told so when it is looked at by itself."""
+    try:
+        return TweetBot.model_validate(document)
+    except ValidationError:
+        return None
 
 
 def read_without_spec(document: Mapping[str, Any], status: type[_Status]) -> Unreadable[_Status]:

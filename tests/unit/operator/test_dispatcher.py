@@ -131,6 +131,35 @@ def test_a_bot_that_changed_while_it_was_assigned_is_left_out_and_comes_later() 
     assert [bots for kind, bots in world.jobs if kind == "prepare"] == [["ann", "cat"], ["ben"]]
 
 
+def test_a_bot_that_cannot_be_read_when_it_is_assigned_does_not_hold_up_the_others() -> None:
+    world = company()
+    original = world.reconciler.assign
+
+    def assign(key: Key, assignment: object) -> object:
+        if key.name == "ben":
+            world.edit_bot("ben", fieldOfTheFuture=1)
+            world.deliver()
+        return original(key, assignment)
+
+    world.reconciler.assign = assign
+    world.run_on(2)
+    assert world.statuses == {"ann": "Succeeded", "ben": "Failed", "cat": "Succeeded"}
+
+
+def test_a_bot_that_cannot_be_read_when_its_job_is_made_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = company()
+    with monkeypatch.context() as crashed:
+        crashed.setattr(world.dispatcher, "_make_job", lambda key, members: None)
+        world.live(3)
+
+    world.edit_bot("ben", fieldOfTheFuture=1)
+    world.run_on(2)
+
+    assert world.statuses == {"ann": "Succeeded", "ben": "Failed", "cat": "Succeeded"}
+
+
 def test_a_job_is_not_made_by_those_who_miss_it_while_others_are_still_being_assigned() -> None:
     world = company()
     original = world.reconciler.assign
