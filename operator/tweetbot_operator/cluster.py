@@ -28,8 +28,8 @@ _PAGE, _PAGE_OF_WHOLE_OBJECTS = 500, 100
 _JSON = "application/json"
 _METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _DEFAULT_PAUSE_SECONDS = 1.0
-_UNFENCED = ("/leases", "/tokenreviews")
-"""What a replica that does not act may write."""
+_UNFENCED = ("/apis/coordination.k8s.io/", "/apis/authentication.k8s.io/")
+"""What a replica that does not act may write: Leases and TokenReviews."""
 _KUEUE_VERSIONS = ("v1beta2", "v1beta1")
 """Newest first: Kueue serves one or both."""
 _PREFIXES = {
@@ -212,7 +212,7 @@ class Cluster:
         accept: str = _JSON,
     ) -> Document:
         self._throttle.wait()
-        if method != "GET" and not any(word in path for word in _UNFENCED) and not self._may_write():
+        if _is_fenced(method, path) and not self._may_write():
             raise TransientError(f"{method} {path}: another replica may act by now")
         headers = {"Accept": accept, "Content-Type": content_type}
         # The token is asked for anew each time: the kubelet renews the file that it comes from.
@@ -241,6 +241,10 @@ def _path(kind: str, namespace: str | None) -> str:
     """Return the path of a collection; without a namespace, that of all namespaces together."""
     prefix = _PREFIXES[kind]
     return prefix.replace("/namespaces/{}", "") if namespace is None else prefix.format(namespace)
+
+
+def _is_fenced(method: str, path: str) -> bool:
+    return method != "GET" and not path.startswith(_UNFENCED)
 
 
 def _explain(method: str, path: str, code: int, body: bytes) -> ClusterError:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.operator.factories import NOW
 from tests.unit.operator.fake_cluster import FakeCluster
-from tweetbot_operator.cluster import TransientError
+from tweetbot_operator.cluster import TransientError, _is_fenced, _path
 from tweetbot_operator.lease import ACT_SECONDS, LEASE_SECONDS, REQUEST_SECONDS, Lease
 from tweetbot_operator.observed import Key
 
@@ -80,6 +81,22 @@ def test_a_holder_that_cannot_renew_stops_before_another_may_act() -> None:
     time[0] = ACT_SECONDS
     assert not one.lease.may_act()
     assert ACT_SECONDS + REQUEST_SECONDS < LEASE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "namespace", "want"),
+    [
+        ("GET", "TweetBot", "team", False),
+        ("PATCH", "TweetBot", "team", True),
+        ("PATCH", "TweetBot", "leases", True),
+        ("POST", "Job", "tokenreviews", True),
+        ("PUT", "Lease", "tweetbot", False),
+    ],
+)
+def test_only_the_lease_may_be_written_by_a_replica_that_does_not_act(
+    method: str, kind: str, namespace: str, want: bool
+) -> None:
+    assert _is_fenced(method, f"{_path(kind, namespace)}/ann") is want
 
 
 @settings(max_examples=300, deadline=None)
