@@ -10,7 +10,6 @@ from tweetbot_api.status import Run, TweetBotStatus
 from tweetbot_operator.cluster import Cluster, GoneError
 from tweetbot_operator.fetching import fetch_job
 from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod
-from tweetbot_operator.observer import is_owned
 from tweetbot_operator.store import Store
 from tweetbot_operator.tokens import PodIdentity
 
@@ -57,7 +56,7 @@ class Admission:
             raise DeniedError(403, "Forbidden", f"the pod and {owner.name} are in different namespaces")
         pod = await self._find_pod(identity)
         job = await self._find_job(Key(identity.namespace, pod.job_name))
-        if pod.job_uid != job.uid or not is_owned(job, owner.uid):
+        if pod.job_uid != job.uid or not job.is_owned_by(owner.uid):
             raise DeniedError(403, "Forbidden", f"the pod does not work for {owner.name}")
         return job
 
@@ -86,7 +85,7 @@ class Admission:
     async def _find_bot(self, key: Key, uid: str) -> Document:
         stored = self._store.bot(key)
         if stored is None or stored.uid != uid:
-            # An operator that has just started has not heard of every bot yet, and a trainer takes 410 as final.
+            # A watch may be behind, and a trainer takes 410 as final.
             try:
                 self._store.put_bot(await asyncio.to_thread(self._cluster.get, names.KIND, key))
             except GoneError:

@@ -78,10 +78,8 @@ def _stop_everything(situation: Situation) -> Plan:
         deletable = tuple(job for job in at_work if not job.is_deleting)
         return Plan(delete=deletable, status=status.working(bot, "Deleting", verdict, now), requeue_after=CHECK_SECONDS)
     former = bot.status.run
-    attempt = (
-        max((job.attempts[bot.run_id] for job in jobs if job.kind == "purge" and bot.run_id in job.attempts), default=0)
-        + 1
-    )
+    purges = [job.attempts.get(bot.run_id, 0) for job in jobs if job.kind == "purge"]
+    attempt = max(purges, default=0) + 1
     run = Run(
         id=bot.run_id,
         number=former.number if former else 1,

@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 3.0
 """How long batches are assigned at a stretch: whoever stops the operator waits for that, be the bots ever so many."""
-
-
 TELL_SECONDS = 30.0
 """How long a bot waits behind others before its status says so: each such word is a write."""
 

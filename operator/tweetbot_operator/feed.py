@@ -82,21 +82,21 @@ class Feed:
             self._batch_queue.add(key)
 
     def see_job(self, event: Event) -> None:
-        """Take note of a Job and ask for the bots of its batch."""
+        """Take note of a Job and ask for the bots, or the TweetBotBatch, that it works for."""
         job = self._store.put_job(event["object"], self._uptime())
         if event["type"] == _DELETED:
             self._forget_job(job.key)
         elif self._is_news(event, job):
-            self._ask_for_batch(job)
+            self._ask_for_owners(job)
 
     def see_pod(self, event: Event) -> None:
-        """Take note of a pod and ask for the bots of its Job's batch."""
+        """Take note of a pod and ask for those that its Job works for."""
         pod = self._store.put_pod(event["object"], self._uptime())
         job = self._find_job(pod)
         if event["type"] == _DELETED:
             self._forget_pod(pod.key)
         elif job is not None and self._is_news(event, pod):
-            self._ask_for_batch(job)
+            self._ask_for_owners(job)
 
     def known(self, kind: str) -> dict[str, Key]:
         """Return what is known of a kind: names by uid."""
@@ -127,7 +127,7 @@ class Feed:
         self._store.drop_job(key)
         if job is not None:
             self._told.pop(job.uid, None)
-            self._ask_for_batch(job)
+            self._ask_for_owners(job)
 
     def _forget_pod(self, key: Key) -> None:
         pod = self._store.pods.get(key)
@@ -135,7 +135,7 @@ class Feed:
         if pod is not None:
             self._told.pop(pod.uid, None)
             if job := self._find_job(pod):
-                self._ask_for_batch(job)
+                self._ask_for_owners(job)
 
     def _find_job(self, pod: ObservedPod) -> ObservedJob | None:
         return self._store.jobs.get(Key(pod.key.namespace, pod.job_name))
@@ -149,7 +149,7 @@ class Feed:
         self._told[fact.uid] = now
         return event["type"] == _ADDED or before != now
 
-    def _ask_for_batch(self, job: ObservedJob) -> None:
+    def _ask_for_owners(self, job: ObservedJob) -> None:
         for owner in job.owners:
             key = Key(job.key.namespace, owner.name)
             queue = self._batch_queue if self._roster.is_batch(key, owner.uid) else self._queue

@@ -1,6 +1,6 @@
 """kopf adapters: an event goes to the feed. kopf's part is watching; it writes nothing to anybody's object."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import kopf
@@ -86,6 +86,6 @@ class NoMemories(ResourceMemories):
         return await super().recall(*arguments, **{**options, "ephemeral": True})
 
 
-def count_watches(task_names: Iterator[str]) -> int:
+def count_watches(task_names: Iterable[str]) -> int:
     """Return how many watches kopf keeps open, by the names of its tasks: it has no other way to tell."""
     return sum(name.startswith("watcher for ") for name in task_names)

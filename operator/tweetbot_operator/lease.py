@@ -2,7 +2,7 @@
 
 A holder renews every RENEW_SECONDS and may act for ACT_SECONDS after the moment at which it *asked* for the last
 renewal that was granted. Another replica takes the Lease only after it has seen it unchanged for LEASE_SECONDS by its
-own clock. So clocks of different machines are never compared, and a request that is cut off after REQUEST_SECONDS
+own clock. So clocks of different machines are never compared, and a request, which is cut off after REQUEST_SECONDS,
 cannot outlive the holder's time. The same scheme as client-go's leaderelection.
 """
 
@@ -10,21 +10,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
-from tweetbot_operator.cluster import AlreadyExistsError, Cluster, ClusterError, ConflictError, GoneError
+from tweetbot_operator.cluster import AlreadyExistsError, Cluster, ClusterError, ConflictError, Document, GoneError
 from tweetbot_operator.observed import Key
 
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30
 ACT_SECONDS = 18
+"""Less than LEASE_SECONDS - REQUEST_SECONDS."""
 RENEW_SECONDS = 8
 RETRY_SECONDS = 2
-REQUEST_SECONDS = 10
-"""Longest request of a holder: less than LEASE_SECONDS - ACT_SECONDS."""
-
-Document = dict[str, Any]
 
 
 class LostLeaseError(Exception):

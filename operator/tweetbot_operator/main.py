@@ -18,6 +18,7 @@ from aiohttp import web
 
 from tweetbot_api import names
 from tweetbot_operator.cluster import Cluster
+from tweetbot_operator.feed import Feed
 from tweetbot_operator.handlers import NoMemories, build_kopf_settings, build_registry, count_watches
 from tweetbot_operator.health_server import build_health_application
 from tweetbot_operator.lease import Lease, LostLeaseError
@@ -33,7 +34,6 @@ from tweetbot_operator.workqueue import run_workers
 logger = logging.getLogger(__name__)
 
 _THREADS_FOR_SERVER = 8
-_WATCHED_KINDS = 4
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -141,7 +141,7 @@ class _Trouble:
         if not self._ready.is_set():
             return "starting"
         watches = count_watches(task.get_name() for task in asyncio.all_tasks())
-        wanted = _WATCHED_KINDS * self._namespaces
+        wanted = len(Feed.kinds) * self._namespaces
         return None if watches >= wanted else f"{watches} of {wanted} watches are open"
 
 

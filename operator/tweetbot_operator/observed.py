@@ -10,9 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from tweetbot_api.messages import BotOutcome, ProgressMessage
-from tweetbot_api.names import (
-    JobKind,
-)
+from tweetbot_api.names import JobKind
 from tweetbot_api.termination import decode_termination
 
 Document = Mapping[str, Any]
@@ -73,6 +71,10 @@ class ObservedJob:
     def is_shared(self) -> bool:
         """Whether it works on several bots."""
         return len(self.owners) > 1
+
+    def is_owned_by(self, uid: str) -> bool:
+        """Tell whether it works for the bot or the batch with this uid."""
+        return any(owner.uid == uid for owner in self.owners)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ class Observer:
             jobs = self._find_jobs(bot)
             return Observed(other_jobs=jobs, needed_jobs=self._find_needed(bot, jobs), operator_ca=self._operator_ca())
         found = self._find_job(bot, run)
-        job = found if found and is_owned(found, bot.metadata.uid) else None
+        job = found if found and found.is_owned_by(bot.metadata.uid) else None
         pods = self._find_pods(bot, run, job)
         other_jobs = tuple(other for other in self._find_jobs(bot) if other.key.name != run.job_name)
         former_pods = self._find_former_pods(bot, run) if job is None else []
@@ -74,7 +74,7 @@ class Observer:
         )
 
     def _find_jobs(self, bot: TweetBot) -> tuple[ObservedJob, ...]:
-        return tuple(job for job in self._store.jobs.of(_name(bot)) if is_owned(job, bot.metadata.uid))
+        return tuple(job for job in self._store.jobs.of(_name(bot)) if job.is_owned_by(bot.metadata.uid))
 
     def _find_needed(self, bot: TweetBot, jobs: tuple[ObservedJob, ...]) -> frozenset[Key]:
         shared = (job.key for job in jobs if job.is_shared)
@@ -138,11 +138,6 @@ class Observer:
             if pod.key not in present:
                 self._store.pods.drop(pod.key)
         return [self._store.put_pod(document, self._uptime()) for document in found]
-
-
-def is_owned(job: ObservedJob, uid: str) -> bool:
-    """Tell whether the Job works for the bot with this uid."""
-    return any(owner.uid == uid for owner in job.owners)
 
 
 def _name(bot: TweetBot) -> Key:

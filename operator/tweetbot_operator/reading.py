@@ -20,7 +20,7 @@ from tweetbot_operator.observed import Document, JobState, Key, ObservedJob, Obs
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 JOB_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 _LONGEST_MESSAGE = 1000
-_FAILED_BY_DISRUPTION = re.compile(r"has condition DisruptionTarget matching FailJob rule")
+_FAILED_BY_DISRUPTION = "has condition DisruptionTarget matching FailJob rule"
 _FAILED_BY_EXIT_CODE = re.compile(r"failed with exit code (\d+) matching FailJob rule")
 """What the Job controller writes when a rule of podFailurePolicy ends a Job: it stays when the pod is gone."""
 _STOPPED = "BackoffLimitExceeded"
@@ -44,7 +44,7 @@ def read_job(document: Document) -> ObservedJob:
         state=state,
         nodes=spec.get("parallelism") or 1,
         message=message,
-        is_disrupted=_FAILED_BY_DISRUPTION.search(message) is not None
+        is_disrupted=_FAILED_BY_DISRUPTION in message
         or any(condition.get("reason") == _STOPPED for condition in _true_conditions(status)),
         exit_code=int(exit_code[1]) if exit_code else None,
         runs="" if state in {"succeeded", "failed"} else (metadata.get("annotations") or {}).get(ANNOTATION_RUNS, ""),

@@ -32,7 +32,7 @@ from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.merge_patch import diff
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Assignment, Document, Key, Observed
-from tweetbot_operator.observer import Observer, is_owned
+from tweetbot_operator.observer import Observer
 from tweetbot_operator.plan import make_plan
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.reading import read_job
@@ -176,7 +176,7 @@ class Reconciler:
             document = self._cluster.create(manifest)
         except AlreadyExistsError:
             document = self._cluster.get("Job", key)
-            if not is_owned(read_job(document), bot.metadata.uid):
+            if not read_job(document).is_owned_by(bot.metadata.uid):
                 raise RefusedError(f"there is a Job {key.name} that belongs to somebody else; delete it") from None
         else:
             kind = manifest["metadata"]["labels"][names.LABEL_JOB_KIND]

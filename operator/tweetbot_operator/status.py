@@ -43,11 +43,11 @@ class Bot(Protocol):
 
 Flags = dict[ConditionType, bool]
 """The conditions that stand, and whether they hold."""
-_WORKING: Flags = {ConditionType.READY: False, ConditionType.RECONCILING: True}
-_STALLED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True}
-_SUSPENDED: Flags = {ConditionType.READY: False, ConditionType.SUSPENDED: True}
-_COMPLETE: Flags = {ConditionType.READY: True, ConditionType.COMPLETE: True}
-_FAILED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True, ConditionType.FAILED: True}
+WORKING: Flags = {ConditionType.READY: False, ConditionType.RECONCILING: True}
+STALLED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True}
+SUSPENDED: Flags = {ConditionType.READY: False, ConditionType.SUSPENDED: True}
+COMPLETE: Flags = {ConditionType.READY: True, ConditionType.COMPLETE: True}
+FAILED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True, ConditionType.FAILED: True}
 
 
 def started(bot: Bot, run: Run, now: datetime) -> TweetBotStatus:
@@ -66,12 +66,12 @@ def unchanged(bot: Bot, run: Run, message: str, now: datetime) -> TweetBotStatus
     """Return the status of a run that ended with the former model."""
     ended_run = run.model_copy(update={"completion_time": now, "unchanged": message})
     changes = {"run": ended_run, "failure": None, "stage": None}
-    return _status(bot, "Succeeded", _COMPLETE, Verdict(Reason.UNCHANGED, message), now, changes)
+    return _status(bot, "Succeeded", COMPLETE, Verdict(Reason.UNCHANGED, message), now, changes)
 
 
 def working(bot: Bot, phase: Phase, verdict: Verdict, now: datetime, **changes: Any) -> TweetBotStatus:
     """Return the status of a run that goes on."""
-    return _status(bot, phase, _WORKING, verdict, now, changes)
+    return _status(bot, phase, WORKING, verdict, now, changes)
 
 
 def note_quota(bot: Bot, wanted: TweetBotStatus, word: QueueWord | None, now: datetime) -> TweetBotStatus:
@@ -93,12 +93,12 @@ def note_quota(bot: Bot, wanted: TweetBotStatus, word: QueueWord | None, now: da
 
 def suspended(bot: Bot, verdict: Verdict, now: datetime) -> TweetBotStatus:
     """Return the status of a run that rests as the spec asks for, with no pod left."""
-    return _status(bot, "Suspended", _SUSPENDED, verdict, now, {"stage": None})
+    return _status(bot, "Suspended", SUSPENDED, verdict, now, {"stage": None})
 
 
 def stalled(bot: Bot, verdict: Verdict, now: datetime) -> TweetBotStatus:
     """Return the status of a bot that cannot be run until its spec changes."""
-    return _status(bot, "Failed", _STALLED, verdict, now, {"stage": None})
+    return _status(bot, "Failed", STALLED, verdict, now, {"stage": None})
 
 
 def completed(bot: Bot, run: Run, outcome: BotOutcome, output: S3Location, now: datetime) -> TweetBotStatus:
@@ -113,7 +113,7 @@ def completed(bot: Bot, run: Run, outcome: BotOutcome, output: S3Location, now: 
         "failure": None,
         "stage": None,
     }
-    return _status(bot, "Succeeded", _COMPLETE, _STORED, now, changes)
+    return _status(bot, "Succeeded", COMPLETE, _STORED, now, changes)
 
 
 def failed(bot: Bot, run: Run, failure: Failure, now: datetime) -> TweetBotStatus:
@@ -123,7 +123,7 @@ def failed(bot: Bot, run: Run, failure: Failure, now: datetime) -> TweetBotStatu
         "failure": failure,
         "stage": None,
     }
-    return _status(bot, "Failed", _FAILED, Verdict(known_reason(failure), failure.message), now, changes)
+    return _status(bot, "Failed", FAILED, Verdict(known_reason(failure), failure.message), now, changes)
 
 
 def ended(bot: Bot, now: datetime) -> TweetBotStatus:
@@ -131,10 +131,10 @@ def ended(bot: Bot, now: datetime) -> TweetBotStatus:
     failure = bot.status.failure
     run = bot.status.run
     if run and run.unchanged:
-        return _status(bot, "Succeeded", _COMPLETE, Verdict(Reason.UNCHANGED, run.unchanged), now, {})
+        return _status(bot, "Succeeded", COMPLETE, Verdict(Reason.UNCHANGED, run.unchanged), now, {})
     if failure is None:
-        return _status(bot, "Succeeded", _COMPLETE, _STORED, now, {})
-    return _status(bot, "Failed", _FAILED, Verdict(known_reason(failure), failure.message), now, {})
+        return _status(bot, "Succeeded", COMPLETE, _STORED, now, {})
+    return _status(bot, "Failed", FAILED, Verdict(known_reason(failure), failure.message), now, {})
 
 
 def take_results(status: TweetBotStatus, outcome: BotOutcome) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from tweetbot_api import names
 from tweetbot_api.bot_batch import TweetBotBatch
 from tweetbot_api.types import ObjectMeta, TweetBot
 from tweetbot_operator.bot_batches.handles import Entry
-
-Manifest = dict[str, Any]
+from tweetbot_operator.builders.manifest import Manifest
 
 
 def build_bot(batch: TweetBotBatch, entry: Entry) -> Manifest:

@@ -9,8 +9,9 @@ from tweetbot_api.exitcodes import ExitCode, is_retryable
 from tweetbot_api.messages import HandlesMessage
 from tweetbot_api.runconfig import BatchIdentity, ListManifest
 from tweetbot_api.types import TweetBot
-from tweetbot_operator.bot_batches.bot import Manifest, build_owner, sample_bot
+from tweetbot_operator.bot_batches.bot import build_owner, sample_bot
 from tweetbot_operator.bot_batches.handles import Entry
+from tweetbot_operator.builders.manifest import Manifest
 from tweetbot_operator.builders.pod import build_list_pod
 from tweetbot_operator.observed import Key
 from tweetbot_operator.resolve import locate_folder, resolve

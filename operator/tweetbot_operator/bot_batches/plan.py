@@ -12,11 +12,12 @@ from tweetbot_api.bot_batch import TweetBotBatch, TweetBotBatchStatus
 from tweetbot_api.conditions import Reason
 from tweetbot_operator import status
 from tweetbot_operator.bot_batches import report
-from tweetbot_operator.bot_batches.bot import Manifest, build_bot, sample_bot
+from tweetbot_operator.bot_batches.bot import build_bot, sample_bot
 from tweetbot_operator.bot_batches.handles import HandleList
 from tweetbot_operator.bot_batches.list_job import build_list_job, build_list_manifest, list_job_key
 from tweetbot_operator.bot_batches.member import Member
 from tweetbot_operator.bot_batches.roll import Roll, call_roll
+from tweetbot_operator.builders.manifest import Manifest
 from tweetbot_operator.observed import Observed, ObservedJob, ObservedPod
 from tweetbot_operator.policies.ending import explain_failure
 from tweetbot_operator.policies.validation import validate

@@ -15,12 +15,12 @@ from tweetbot_api.bot_batch import TweetBotBatch, TweetBotBatchStatus
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import HandlesMessage
 from tweetbot_operator.bot_batches import report
-from tweetbot_operator.bot_batches.bot import Manifest
 from tweetbot_operator.bot_batches.list_job import build_handles
 from tweetbot_operator.bot_batches.member import Member, read_batch
 from tweetbot_operator.bot_batches.observer import BatchObserver
 from tweetbot_operator.bot_batches.plan import BatchPlan, make_batch_plan
 from tweetbot_operator.bot_batches.roster import Roster
+from tweetbot_operator.builders.manifest import Manifest
 from tweetbot_operator.cluster import (
     AlreadyExistsError,
     Cluster,

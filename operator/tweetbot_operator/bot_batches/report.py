@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from tweetbot_api.bot_batch import BotCounts, TweetBotBatch, TweetBotBatchStatus
-from tweetbot_api.conditions import ConditionType, Reason
+from tweetbot_api.conditions import Reason
 from tweetbot_api.types import ObjectMeta
 from tweetbot_operator.bot_batches.handles import HandleList
 from tweetbot_operator.bot_batches.roll import Roll
 from tweetbot_operator.bot_batches.summary import summarize
 from tweetbot_operator.policies.verdict import Verdict
-from tweetbot_operator.status import Flags, build_conditions
+from tweetbot_operator.status import COMPLETE, FAILED, STALLED, SUSPENDED, WORKING, Flags, build_conditions
 
 Phase = Literal["Pending", "Running", "Paused", "Succeeded", "Failed"]
 
@@ -27,13 +27,6 @@ class Batch(Protocol):
     def status(self) -> TweetBotBatchStatus:
         """Its present status."""
         ...
-
-
-_WORKING: Flags = {ConditionType.READY: False, ConditionType.RECONCILING: True}
-_STALLED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True}
-_PAUSED: Flags = {ConditionType.READY: False, ConditionType.SUSPENDED: True}
-_COMPLETE: Flags = {ConditionType.READY: True, ConditionType.COMPLETE: True}
-_FAILED: Flags = {ConditionType.READY: False, ConditionType.STALLED: True, ConditionType.FAILED: True}
 
 
 def follow(
@@ -54,12 +47,12 @@ def follow(
 
 def stalled(batch: Batch, verdict: Verdict, now: datetime) -> TweetBotBatchStatus:
     """Return the status of a batch of which nothing can be made; what was known of its bots stays."""
-    return _status(batch, batch.status.phase or "Pending", _STALLED, verdict, now, {})
+    return _status(batch, batch.status.phase or "Pending", STALLED, verdict, now, {})
 
 
 def reading(batch: TweetBotBatch, verdict: Verdict, now: datetime) -> TweetBotBatchStatus:
     """Return the status of a batch whose list is being read."""
-    return _status(batch, batch.status.phase or "Pending", _WORKING, verdict, now, {"completion_time": None})
+    return _status(batch, batch.status.phase or "Pending", WORKING, verdict, now, {"completion_time": None})
 
 
 def _judge(
@@ -67,16 +60,16 @@ def _judge(
 ) -> tuple[Phase, Flags, Verdict]:
     has_ended = bots.ended == bots.total
     if problem:
-        return ("Failed", _FAILED, problem) if has_ended else ("Running", _STALLED, problem)
+        return ("Failed", FAILED, problem) if has_ended else ("Running", STALLED, problem)
     if has_ended and bots.failed:
-        return "Failed", _FAILED, Verdict(Reason.BOTS_FAILED, f"{bots.failed:,} of {bots.total:,} bots failed")
+        return "Failed", FAILED, Verdict(Reason.BOTS_FAILED, f"{bots.failed:,} of {bots.total:,} bots failed")
     if has_ended:
-        return "Succeeded", _COMPLETE, Verdict(Reason.BOTS_SUCCEEDED, f"{bots.succeeded:,} bots are trained")
+        return "Succeeded", COMPLETE, Verdict(Reason.BOTS_SUCCEEDED, f"{bots.succeeded:,} bots are trained")
     told = f"{bots.ended:,} of {bots.total:,} bots have ended, {at_work:,} are at work, {bots.waiting:,} wait"
     if batch.spec.paused:
-        flags = _WORKING if at_work else _PAUSED
+        flags = WORKING if at_work else SUSPENDED
         return "Paused", flags, Verdict(Reason.BATCH_PAUSED, f"spec.paused is true; {told}")
-    return "Running", _WORKING, Verdict(Reason.BOTS_RUNNING, told)
+    return "Running", WORKING, Verdict(Reason.BOTS_RUNNING, told)
 
 
 def _status(

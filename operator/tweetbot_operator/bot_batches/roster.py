@@ -23,7 +23,7 @@ class Roster:
         self._batches: dict[Key, _StoredBatch] = {}
         self._members: Facts[Member] = Facts()
 
-    def put_batch(self, document: Document) -> Key:
+    def put_batch(self, document: Document) -> None:
         """Keep a TweetBotBatch unless a newer version is there."""
         key, version = read_key(document), read_version(document)
         metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
@@ -32,7 +32,6 @@ class Roster:
             present = self._batches.get(key)
             if present is None or present.version <= version:
                 self._batches[key] = _StoredBatch(version, metadata["uid"], body)
-        return key
 
     def drop_batch(self, key: Key) -> None:
         """Forget a TweetBotBatch."""

@@ -38,15 +38,18 @@ def build_config_map(
             "name": job.key.name,
             "namespace": job.key.namespace,
             "labels": build_labels(kind, bots),
-            "ownerReferences": [
-                {"apiVersion": "batch/v1", "kind": "Job", "name": job.key.name, "uid": job.uid, "controller": True}
-            ],
+            "ownerReferences": [build_job_owner(job)],
         },
         "data": {
             names.MANIFEST_FILE: json.dumps(manifest.to_wire(), indent=1, ensure_ascii=False),
             names.CA_FILE: operator_ca,
         },
     }
+
+
+def build_job_owner(job: ObservedJob) -> dict[str, Any]:
+    """Return the reference by which what a Job needs goes with it."""
+    return {"apiVersion": "batch/v1", "kind": "Job", "name": job.key.name, "uid": job.uid, "controller": True}
 
 
 def build_labels(kind: names.JobKind, bots: Sequence[TweetBot]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tweetbot_api import names
 from tweetbot_api.types import TweetBot
-from tweetbot_operator.builders.manifest import Manifest, build_labels
+from tweetbot_operator.builders.manifest import Manifest, build_job_owner, build_labels
 from tweetbot_operator.observed import ObservedJob
 from tweetbot_operator.reading import JOB_NAME_LABEL
 
@@ -20,9 +20,7 @@ def build_service(job: ObservedJob, bots: Sequence[TweetBot]) -> Manifest:
             "name": names.service_name(run.id, run.attempt),
             "namespace": job.key.namespace,
             "labels": build_labels(job.kind, bots),
-            "ownerReferences": [
-                {"apiVersion": "batch/v1", "kind": "Job", "name": job.key.name, "uid": job.uid, "controller": True}
-            ],
+            "ownerReferences": [build_job_owner(job)],
         },
         "spec": {
             "clusterIP": "None",

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.unit.operator.factories import NOW
 from tests.unit.operator.fake_cluster import FakeCluster
-from tweetbot_operator.cluster import TransientError, _is_fenced, _path
-from tweetbot_operator.lease import ACT_SECONDS, LEASE_SECONDS, REQUEST_SECONDS, Lease
+from tweetbot_operator.cluster import REQUEST_SECONDS, TransientError, _is_fenced, _path
+from tweetbot_operator.lease import ACT_SECONDS, LEASE_SECONDS, Lease
 from tweetbot_operator.observed import Key
 
 KEY = Key("system", "tweetbot-operator")
