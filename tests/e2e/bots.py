@@ -87,6 +87,9 @@ class Bots:
         bots = [self._build(name, **spec) for name, spec in specs.items()]
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bots))
 
+    def edit(self, name: str, **spec: Any) -> None:
+        self.kubectl("patch", "tweetbot", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
     def _build(self, name: str, **spec: Any) -> dict[str, Any]:
         whole = {
             "handles": [name.replace("-", "_")],
@@ -163,6 +166,16 @@ class Bots:
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
         return [str(item["Key"]) for item in list_objects(self.s3, bucket, prefix)]
+
+    def keys_of(self, name: str, part: str) -> list[str]:
+        """Return the keys of what a bot's runs have stored that have this part."""
+        return [key for key in self.keys(OUTPUT_BUCKET, f"{self.namespace}/{name}") if part in key]
+
+    def read_log(self, name: str, attempt: str) -> str:
+        """Return the stored log of an attempt, `train-2`."""
+        (key,) = self.keys_of(name, f"/logs/{attempt}.txt")
+        text: str = self.s3.get_object(Bucket=OUTPUT_BUCKET, Key=key)["Body"].read().decode()
+        return text
 
     def download_model(self, bot: dict[str, Any], folder: Path) -> Path:
         bucket, prefix = split_uri(bot["status"]["outputs"]["modelURI"])

@@ -98,9 +98,4 @@ def test_when_a_pod_is_stopped_finished_bots_keep_their_results_and_the_rest_res
         assert bots.s3.get_object(Bucket=bucket, Key=key)["ETag"] == stored[name]
     for name in long:
         assert (ended[name]["run"]["attempt"], ended[name]["run"]["preemptions"]) == (2, 1)
-        log = (
-            bots.s3.get_object(Bucket=OUTPUT_BUCKET, Key=find_key(bots, name, "logs/train-2.txt"))["Body"]
-            .read()
-            .decode()
-        )
-        assert "going on from a checkpoint" in log
+        assert "going on from a checkpoint" in bots.read_log(name, "train-2")

@@ -9,7 +9,6 @@ import yaml
 
 from cluster import kueue
 from cluster.paths import Paths
-from demo.storage import OUTPUT_BUCKET
 from tests.e2e.bots import Bots
 
 # Kueue has to be built and started, and five train pods run one after the other.
@@ -110,10 +109,7 @@ def test_the_preempted_bot_goes_on_from_its_checkpoint_in_the_same_attempt(
     assert run["jobUID"] == preempted[0]["status"]["run"]["jobUID"]
     assert run["completionTime"] > urgent["status"]["run"]["completionTime"]
     assert first_at_work.jobs_ever_made("first") == {"prepare": 1, "train": 1}
-    folder = f"{first_at_work.namespace}/first"
-    (log,) = [key for key in first_at_work.keys(OUTPUT_BUCKET, folder) if "/logs/train-" in key]
-    text = first_at_work.s3.get_object(Bucket=OUTPUT_BUCKET, Key=log)["Body"].read().decode()
-    assert text.count("going on from a checkpoint") == 1
+    assert first_at_work.read_log("first", "train-1").count("going on from a checkpoint") == 1
 
 
 @pytest.mark.parametrize("name", WAITING)

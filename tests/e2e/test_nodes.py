@@ -119,5 +119,4 @@ def test_when_one_pod_is_stopped_both_go_on_from_a_checkpoint_in_the_next_attemp
     run = bot["status"]["run"]
     assert (run["attempt"], run["preemptions"], run["failedAttempts"]) == (2, 1, 0)
     assert run["gpuSeconds"] > run["activeSeconds"]
-    log = next(key for key in bots.keys(OUTPUT_BUCKET, f"{bots.namespace}/torn") if key.endswith("logs/train-2.txt"))
-    assert b"going on from a checkpoint" in bots.s3.get_object(Bucket=OUTPUT_BUCKET, Key=log)["Body"].read()
+    assert "going on from a checkpoint" in bots.read_log("torn", "train-2")
