@@ -15,7 +15,7 @@ from tweetbot_operator.policies.accounting import Holding, close_attempt, count_
 from tweetbot_operator.policies.batching import build_candidate
 from tweetbot_operator.policies.deadline import explain_deadline, is_used_up, seconds_left
 from tweetbot_operator.policies.ending import explain_failure, is_from_outside
-from tweetbot_operator.policies.queue import renew_quota
+from tweetbot_operator.policies.queue import renew_quota, was_stopped
 from tweetbot_operator.policies.retry import choose_pause, explain_end
 from tweetbot_operator.policies.validation import validate
 from tweetbot_operator.policies.verdict import Verdict
@@ -89,7 +89,9 @@ def fail_attempt(situation: Situation, run: Run) -> Plan:
     bot, observed, settings = situation.bot, situation.observed, situation.settings
     failure = explain_failure(observed).model_copy(update={"log_uri": _locate_log(situation, run)})
     from_outside = is_from_outside(failure, observed)
-    run = count_end(_close(situation, run), is_from_outside=from_outside)
+    is_counted = was_stopped(observed.job, run, bot.status.failure)
+    run = _close(situation, run)
+    run = run if is_counted else count_end(run, is_from_outside=from_outside)
     end = explain_end(failure, run, bot.spec, seconds_left(bot.spec, run, (), situation.now), settings)
     if end is not None:
         return _fail_run(situation, run, end)
@@ -199,9 +201,12 @@ def _explain_pause(situation: Situation) -> Verdict:
 
 
 def _name_what_still_writes(situation: Situation, run: Run) -> str | None:
-    """Name a Job or pod of a former attempt that may still write to the run's prefix, if there is one."""
+    """Name a Job or pod of a former attempt that may still write to the run's prefix, if there is one.
+
+    Of a run that was given up and is asked for again, that may be a train Job while it is prepared once more.
+    """
     for job in situation.observed.other_jobs:
-        if run.id in job.attempts and job.kind == run.job_kind and not job.is_finished:
+        if run.id in job.attempts and job.kind in {run.job_kind, "train"} and not job.is_finished:
             return f"the Job {job.key.name}"
     for pod in situation.observed.other_live_pods:
         return f"the pod {pod.key.name}"

@@ -11,7 +11,7 @@ from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.following import follow_job
-from tweetbot_operator.observed import ObservedJob
+from tweetbot_operator.observed import Observed, ObservedJob
 from tweetbot_operator.policies.ending import explain_failure
 from tweetbot_operator.policies.retry import choose_pause
 from tweetbot_operator.policies.verdict import Verdict
@@ -39,11 +39,11 @@ def plan_deletion(situation: Situation) -> Plan:
         return _let_go(situation, Announcement(Reason.PURGE_SKIPPED, "what is stored stays", "purge", is_warning=True))
     run = bot.status.run
     if run is None or run.id != bot.run_id or run.job_kind != "purge":
-        return _stop_everything(situation)
+        return _stop_everything(situation) or _begin(situation)
     if observed.outcome and observed.outcome.purged:
         return _let_go(situation, Announcement(Reason.PURGED, _write_receipt(situation), run.job_name))
     if observed.job is None and run.job_uid is None:
-        return _make_purge_job(situation, run)
+        return _stop_everything(situation) or _make_purge_job(situation, run)
     if observed.job is None or observed.job.is_finished:
         return _fail_purge(situation, run)
     return follow_job(situation, run)
@@ -67,18 +67,23 @@ def _let_go(situation: Situation, event: Announcement) -> Plan:
     return Plan(finalizers=tuple(name for name in finalizers if name != names.FINALIZER), events=(event,))
 
 
-def _stop_everything(situation: Situation) -> Plan:
-    """Stop whatever may still write; then begin."""
+def _stop_everything(situation: Situation) -> Plan | None:
+    """Return the plan that stops whatever may still write, or None if nothing does."""
     bot, observed, now = situation.bot, situation.observed, situation.now
-    jobs = [job for job in (observed.job, *observed.other_jobs) if job is not None]
+    jobs = _all_jobs(observed)
     at_work = [job for job in jobs if not job.is_finished and job.kind != "purge" and len(job.owners) == 1]
     pods = [pod for pod in (*observed.pods, *observed.other_live_pods) if pod.is_live]
-    if at_work or pods:
-        verdict = Verdict(Reason.PURGING, f"{(at_work or pods)[0].key.name} is being stopped")
-        deletable = tuple(job for job in at_work if not job.is_deleting)
-        return Plan(delete=deletable, status=status.working(bot, "Deleting", verdict, now), requeue_after=CHECK_SECONDS)
-    former = bot.status.run
-    purges = [job.attempts.get(bot.run_id, 0) for job in jobs if job.kind == "purge"]
+    if not (at_work or pods):
+        return None
+    verdict = Verdict(Reason.PURGING, f"{(at_work or pods)[0].key.name} is being stopped")
+    deletable = tuple(job for job in at_work if not job.is_deleting)
+    return Plan(delete=deletable, status=status.working(bot, "Deleting", verdict, now), requeue_after=CHECK_SECONDS)
+
+
+def _begin(situation: Situation) -> Plan:
+    """Store the first attempt of the purge."""
+    bot, now, former = situation.bot, situation.now, situation.bot.status.run
+    purges = [job.attempts.get(bot.run_id, 0) for job in _all_jobs(situation.observed) if job.kind == "purge"]
     attempt = max(purges, default=0) + 1
     run = Run(
         id=bot.run_id,
@@ -90,6 +95,10 @@ def _stop_everything(situation: Situation) -> Plan:
     )
     verdict = Verdict(Reason.PURGING, f"the Job {run.job_name} is about to be made")
     return Plan(status=status.working(bot, "Deleting", verdict, now, run=run, stage=None), requeue_after=0)
+
+
+def _all_jobs(observed: Observed) -> list[ObservedJob]:
+    return [job for job in (observed.job, *observed.other_jobs) if job is not None]
 
 
 def _make_purge_job(situation: Situation, run: Run) -> Plan:

@@ -47,6 +47,8 @@ class Observer:
     def observe(self, bot: TweetBot) -> Observed:
         """Return the world as far as it matters to this bot."""
         run = bot.status.run
+        if run is not None and _is_before_purge(bot, run):
+            self._fetch_jobs(bot, run)
         if run is None or run.id != bot.run_id or run.completion_time is not None:
             jobs = self._find_jobs(bot)
             return Observed(other_jobs=jobs, needed_jobs=self._find_needed(bot, jobs), operator_ca=self._operator_ca())
@@ -93,14 +95,14 @@ class Observer:
         return job
 
     def _find_pods(self, bot: TweetBot, run: Run, job: ObservedJob | None) -> tuple[ObservedPod, ...]:
-        """Return the pods of the current attempt, newest first."""
+        """Return the pods of the current attempt, newest first; not those of a deleted Job that had the same name."""
         if run.job_name is None:
             return ()
         group = _job_key(bot, run.job_name)
-        pods = self._store.pods.of(group)
+        pods = [pod for pod in self._store.pods.of(group) if job is None or pod.job_uid == job.uid]
         if job is not None and job.is_finished and not any(pod.finished for pod in pods if pod.index == 0):
             self._fetch_pods(bot, run)
-            pods = self._store.pods.of(group)
+            pods = [pod for pod in self._store.pods.of(group) if pod.job_uid == job.uid]
         return tuple(sorted(pods, key=lambda pod: pod.created, reverse=True))
 
     def _find_warning(self, job: ObservedJob | None, pod: ObservedPod | None) -> WarningEvent | None:
@@ -128,7 +130,20 @@ class Observer:
         """
         if run.attempt == 1 and (run.job_kind == "prepare" or is_shared(bot, run)):
             return self._store.pods.of(_job_key(bot, run.job_name)) if run.job_name else []
-        return [pod for pod in self._fetch_pods(bot, run) if pod.kind == run.job_kind]
+        pods = self._fetch_pods(bot, run)
+        if run.job_kind == "purge":
+            # Whoever leaves a pod that it shares writes nothing more there.
+            return [pod for pod in pods if not self._is_shared(pod)]
+        return [pod for pod in pods if pod.kind in {run.job_kind, "train"}]
+
+    def _is_shared(self, pod: ObservedPod) -> bool:
+        job = self._store.jobs.get(Key(pod.key.namespace, pod.job_name))
+        return job is not None and job.is_shared
+
+    def _fetch_jobs(self, bot: TweetBot, run: Run) -> None:
+        """Ask the cluster for the run's Jobs: one that nobody has heard of yet would write beside a purge."""
+        for document in self._cluster.iterate("Job", bot.metadata.namespace, names.run_label(run.id)):
+            self._store.put_job(document, self._uptime())
 
     def _fetch_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
         """Ask the cluster for the run's pods and correct the memory by the answer."""
@@ -138,6 +153,11 @@ class Observer:
             if pod.key not in present:
                 self._store.pods.drop(pod.key)
         return [self._store.put_pod(document, self._uptime()) for document in found]
+
+
+def _is_before_purge(bot: TweetBot, run: Run) -> bool:
+    """Tell whether the bot is being deleted and its purge Job is not known to be there."""
+    return bot.metadata.deletion_timestamp is not None and (run.job_kind != "purge" or run.job_uid is None)
 
 
 def _name(bot: TweetBot) -> Key:

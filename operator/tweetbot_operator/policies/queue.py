@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tweetbot_api.conditions import ConditionType
-from tweetbot_api.status import Run, TweetBotStatus
+from tweetbot_api.conditions import ConditionType, Reason
+from tweetbot_api.status import Failure, Run, TweetBotStatus
 from tweetbot_operator.observed import ObservedJob, ObservedPod, QueueWord
 
 _ADMITTED = QueueWord(has_quota=True, reason="QuotaReserved", message="the queue has admitted the Job")
@@ -32,3 +32,9 @@ def renew_quota(job: ObservedJob, word: QueueWord | None, status: TweetBotStatus
 def is_stopped(job: ObservedJob, pods: Sequence[ObservedPod], run: Run) -> bool:
     """Tell whether the queue has stopped the Job since its pods were at work, and all of them have ended."""
     return job.state == "suspended" and run.attempt_start_time is not None and not any(pod.is_live for pod in pods)
+
+
+def was_stopped(job: ObservedJob | None, run: Run, failure: Failure | None) -> bool:
+    """Tell whether the Job has ended with the pods that the queue had stopped, which is counted already."""
+    is_counted = failure is not None and failure.reason == Reason.PREEMPTED and run.attempt_start_time is None
+    return is_counted and job is not None and job.is_held_back

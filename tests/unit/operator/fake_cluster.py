@@ -1,7 +1,7 @@
 """A small Kubernetes in memory: versions, conflicts, owners, and writes that a crash may cut short."""
 
-import copy
 import itertools
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,15 +39,16 @@ class FakeCluster:
         self.reads.append(f"get {kind} {key.name}")
         if (kind, key) not in self.objects:
             raise GoneError(f"{kind} {key.name}")
-        return copy.deepcopy(self.objects[kind, key])
+        return copy(self.objects[kind, key])
 
     def iterate(self, kind: str, namespace: str | None, label: str) -> Iterator[Document]:
         self.reads.append(f"list {kind}")
-        name, _, value = label.partition("=")
+        name, has_value, value = label.partition("=")
         for item in self.all(kind):
-            is_here = namespace in {None, item["metadata"]["namespace"]}
-            if is_here and (not label or item["metadata"].get("labels", {}).get(name) == value):
-                yield copy.deepcopy(item)
+            labels = item["metadata"].get("labels", {})
+            is_meant = not label or (labels.get(name) == value if has_value else name in labels)
+            if is_meant and namespace in {None, item["metadata"]["namespace"]}:
+                yield copy(item)
 
     def iterate_uids(self, kind: str, namespace: str | None, label: str) -> Iterator[str]:
         return (item["metadata"]["uid"] for item in self.iterate(kind, namespace, label))
@@ -55,7 +56,7 @@ class FakeCluster:
     def list_pods(self, namespace: str, label: str) -> list[Document]:
         self.reads.append("list Pod")
         return [
-            copy.deepcopy(pod)
+            copy(pod)
             for (kind, key), pod in self.objects.items()
             if kind == "Pod" and key.namespace == namespace and label in pod["metadata"]["labels"]
         ]
@@ -63,12 +64,12 @@ class FakeCluster:
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
         self.reads.append("list Event")
         events = [event for event in self.all("Event") if event["type"] == "Warning"]
-        return [copy.deepcopy(event) for event in events if event["involvedObject"]["uid"] == uid]
+        return [copy(event) for event in events if event["involvedObject"]["uid"] == uid]
 
     def list_workloads(self, namespace: str, job_uid: str) -> list[Document]:
         self.reads.append("list Workload")
         return [
-            copy.deepcopy(workload)
+            copy(workload)
             for workload in self.all("Workload")
             if workload["metadata"]["labels"]["kueue.x-k8s.io/job-uid"] == job_uid
         ]
@@ -138,19 +139,24 @@ class FakeCluster:
         metadata = {**document["metadata"], "uid": uid, "resourceVersion": str(next(self._versions))}
         metadata.setdefault("creationTimestamp", "2026-11-23T12:00:00Z")
         metadata.setdefault("generation", 1)
-        self.objects[kind, key] = copy.deepcopy({**document, "metadata": metadata})
-        self.events.append((kind, "MODIFIED" if present else "ADDED", copy.deepcopy(self.objects[kind, key])))
-        return copy.deepcopy(self.objects[kind, key])
+        self.objects[kind, key] = copy({**document, "metadata": metadata})
+        self.events.append((kind, "MODIFIED" if present else "ADDED", copy(self.objects[kind, key])))
+        return copy(self.objects[kind, key])
 
     def remove(self, kind: str, key: Key) -> Document:
         """Delete an object and, as the garbage collector does, the ConfigMaps and Jobs that it owns."""
-        document = self.objects.pop((kind, key))
-        document["metadata"]["resourceVersion"] = str(next(self._versions))
-        self.events.append((kind, "DELETED", document))
+        document = self.drop(kind, key)
         for (other, name), child in list(self.objects.items()):
             owners = {owner["uid"] for owner in child["metadata"].get("ownerReferences", ())}
             if other != "Pod" and document["metadata"]["uid"] in owners:
                 self.remove(other, name)
+        return document
+
+    def drop(self, kind: str, key: Key) -> Document:
+        """Delete an object alone, and tell the watches."""
+        document = copy(self.objects.pop((kind, key)))
+        document["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.events.append((kind, "DELETED", document))
         return document
 
     def all(self, kind: str) -> list[Document]:
@@ -178,6 +184,12 @@ def merge(old: Document, patch: Document) -> Document:
         else:
             result[name] = value
     return result
+
+
+def copy(document: Document) -> Document:
+    """Return the same once more, several times as fast as `copy.deepcopy`."""
+    copied: Document = pickle.loads(pickle.dumps(document, pickle.HIGHEST_PROTOCOL))
+    return copied
 
 
 def _key(document: Document) -> Key:

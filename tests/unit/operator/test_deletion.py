@@ -171,6 +171,21 @@ def test_a_crash_at_any_write_of_the_deletion_ends_in_one_purge_and_no_bot() -> 
             }
 
 
+def test_a_job_that_no_watch_has_told_of_is_stopped_before_the_files_are_deleted() -> None:
+    """As one whose creation was answered too late, or that another operator made."""
+    world = World(**DELETE)
+    for _ in range(3):
+        world.reconcile()
+    (job,) = world.store.jobs.all()
+    world.store.jobs.drop(job.key)
+    world.cluster.events.clear()
+    delete_bot(world.cluster)
+    world.settle()
+
+    purge = next(number for number, write in enumerate(world.cluster.writes) if "-purge-" in write)
+    assert f"delete Job {job.key.name}" in world.cluster.writes[:purge]
+
+
 def test_a_purge_that_kubernetes_refuses_tells_the_way_out_and_is_made_when_it_may_be() -> None:
     """As in a namespace that is being deleted, where nothing new is made."""
     world = World(**DELETE)

@@ -243,6 +243,18 @@ def test_no_job_is_made_while_a_pod_of_the_former_attempt_may_still_write() -> N
     assert len(life.step(NOTHING).create) == 1
 
 
+def test_a_run_that_is_asked_for_again_is_not_prepared_while_its_train_job_is_being_stopped() -> None:
+    training = Life()
+    training.start_training()
+    job = replace(training.observe(name="x").job, is_deleting=True)
+    life = Life()
+    life.step(Observed(other_jobs=(job,)))
+
+    assert life.step(Observed(other_jobs=(job,))).create == ()
+    assert job.key.name in life.message
+    assert len(life.step(NOTHING).create) == 1
+
+
 def test_a_failure_that_may_end_better_waits_for_the_end_of_the_job() -> None:
     """A drained pod reports that it was interrupted, but the Job makes another pod by itself."""
     life = Life()

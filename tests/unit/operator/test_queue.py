@@ -146,6 +146,15 @@ def test_a_stopped_pod_that_can_still_be_seen_is_not_counted_again(training: Lif
     assert "still no room" in training.message
 
 
+def test_a_stop_is_counted_once_though_the_job_fails_by_it_later(training: Life) -> None:
+    pod = read_pod(make_pod(training.bot, exit_code=171))
+    training.step(observe(training, "suspended", WAITS, pods=(pod,)))
+    training.step(Observed(job=replace(see_job(training, "failed"), is_held_back=True), pods=(pod,)))
+
+    run = training.bot.status.run
+    assert (run.attempt, run.preemptions, run.failed_attempts) == (2, 1, 0)
+
+
 def test_what_a_stopped_trainer_said_does_not_end_the_attempt(training: Life) -> None:
     stopped = Result(outcome=make_failure("Interrupted", 170), pod_uid="uid-of-former")
 

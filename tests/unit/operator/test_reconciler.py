@@ -273,6 +273,20 @@ def test_a_new_run_deletes_the_jobs_of_the_former_one() -> None:
     assert world.bot.status.phase == "Succeeded"
 
 
+def test_a_run_that_is_asked_for_again_does_not_take_the_end_of_a_former_pod_for_its_own() -> None:
+    world = World()
+    start_first_pod(world)
+    world.end_pods()
+    world.delete_jobs()
+    world.edit(training={"epochs": 9})
+    world.settle()
+    world.edit()
+    world.settle()
+
+    assert world.jobs_created[0] == world.jobs_created[2], "the name is free again"
+    assert world.bot.status.run.job_kind == "prepare"
+
+
 def test_a_status_that_was_removed_by_hand_is_rebuilt_without_a_second_prepare_job() -> None:
     world = World()
     world.settle()
