@@ -133,9 +133,21 @@ class Dispatcher:
                 self._call_left_out(job.key)
                 return None
             members = [bot for key in self._store.bots_of_job(job.key) if (bot := self._confirm(key, job.key))]
+            if members and self._is_still_stopping(job.key, members[0]):
+                return SHARED_JOB_SECONDS
             if members:
                 self._make_job(job.key, members)
         return None
+
+    def _is_still_stopping(self, key: Key, member: TweetBot) -> bool:
+        """Tell whether a Job was made and deleted before we have heard of it, and its pod still lives."""
+        try:
+            self._cluster.get("Job", key)
+        except GoneError:
+            found = self._cluster.list_pods(key.namespace, names.run_label(member.run_id))
+            pods = [self._store.put_pod(document, self._uptime()) for document in found]
+            return any(pod.job_name == key.name and pod.is_live for pod in pods)
+        return False
 
     def _is_made(self, key: Key) -> bool:
         if self._store.jobs.get(key) is None:
@@ -163,7 +175,7 @@ class Dispatcher:
         own_names = [candidate.job_name for candidate in batch]
         job_name = names.shared_job_name(kind, own_names) if is_shared else own_names[0]
         with self._announced(Key(namespace, job_name)):
-            members = self._write_assignments(batch, Assignment(job_name=job_name, is_shared=is_shared))
+            members = self._write_assignments(batch, job_name)
             if is_shared and members:
                 self._make_job(Key(namespace, job_name), members)
 
@@ -176,20 +188,24 @@ class Dispatcher:
         finally:
             self._assigning.discard(key)
 
-    def _write_assignments(self, batch: Sequence[Candidate], assignment: Assignment) -> list[TweetBot]:
-        written = self._map(lambda candidate: self._write_assignment(candidate.bot, assignment), batch)
+    def _write_assignments(self, batch: Sequence[Candidate], job_name: str) -> list[TweetBot]:
+        written = self._map(lambda candidate: self._write_assignment(candidate, job_name), batch)
         return [bot for bot in written if bot is not None]
 
-    def _write_assignment(self, key: Key, assignment: Assignment) -> TweetBot | None:
+    def _write_assignment(self, candidate: Candidate, job_name: str) -> TweetBot | None:
+        key, likeness = candidate.bot, candidate.group.likeness
         self._waiting.drop(key)
         self._told.discard(key)
         try:
-            return self._reconciler.assign(key, assignment)
+            assignment = Assignment(job_name=job_name, own_name=candidate.job_name, likeness=likeness)
+            assigned = self._reconciler.assign(key, assignment)
         except (ConflictError, TransientError) as error:
-            # It comes to wait again by itself, and what is missed here is made up for by the rest.
             logger.info("not assigned namespace=%s name=%s reason=%s", *key, error)
+            assigned = None
+        if assigned is None:
+            # It comes to wait again by itself, and what is missed here is made up for by the rest.
             self._ask_for(key)
-            return None
+        return assigned
 
     def _confirm(self, key: Key, job: Key) -> TweetBot | None:
         """Return the bot as it is now, if its run still counts on the Job."""
@@ -232,7 +248,7 @@ class Dispatcher:
         bots = [by_uid[owner.uid] for owner in job.owners if owner.uid in by_uid]
         if len(bots) < len(job.owners):
             # Somebody has left since, and the manifest can be made for all or for none: those who stay wait again.
-            if job.state in {"active", "suspended"} and not job.is_deleting:
+            if job.state in {"active", "suspended"} and not job.is_deleting and not self._is_made(job.key):
                 self._cluster.delete("Job", job.key, job.uid)
             return
         self._cluster.apply(build_config_map(kind, job, bots, self._settings, self._operator_ca()))

@@ -23,7 +23,9 @@ TRANSITIONS: Final = (
     Transition((None,), "Pending", "accepted"),
     Transition((None, *_GOING_ON, "Suspended", "Succeeded"), "Failed", "the spec cannot be run"),
     Transition(
-        (None, "Pending", "Queued", "Suspended", *_ENDED), "Preparing", "given to a prepare Job, or it is there"
+        (None, "Pending", "Queued", "Training", "Suspended", *_ENDED),
+        "Preparing",
+        "given to a prepare Job, or it is there",
     ),
     Transition(("Pending", "Preparing", "Training", "Suspended"), "Queued", "the queue holds the Job back"),
     Transition(("Pending", "Preparing", "Queued", "Suspended"), "Training", "given to a train Job, or it is there"),

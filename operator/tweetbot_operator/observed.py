@@ -149,7 +149,15 @@ class Assignment:
     """The Job that an attempt was given to, together with others or alone."""
 
     job_name: str
-    is_shared: bool
+    own_name: str
+    """The name that a Job of its own has: no other attempt of the bot is meant."""
+    likeness: str
+    """Hash of what it has in common with its company."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others are given to the same Job."""
+        return self.job_name != self.own_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Assignment, Document, Key, Observed
 from tweetbot_operator.observer import Observer
 from tweetbot_operator.plan import make_plan
+from tweetbot_operator.policies.batching import hash_likeness
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.reading import read_job
 from tweetbot_operator.settings import OperatorSettings
@@ -114,13 +115,18 @@ class Reconciler:
 
     def assign(self, key: Key, assignment: Assignment) -> TweetBot | None:
         """Give a waiting attempt to a Job; return the bot as it is then, or None if it waits for none any more."""
-        return self._decide(key, {"assignment": assignment}, lambda plan: _job_of(plan) == assignment.job_name)
+        settings = self._settings
+        return self._decide(
+            key, {"assignment": assignment}, lambda bot, plan: _is_for_it(bot, plan, assignment, settings)
+        )
 
     def leave_behind(self, key: Key) -> None:
         """Have a waiting attempt say that it is behind others; its result, if it has one, is stored."""
-        self._decide(key, {"is_behind": True}, lambda plan: plan.candidate is not None or _job_of(plan) is None)
+        self._decide(key, {"is_behind": True}, lambda _, plan: plan.candidate is not None or _job_of(plan) is None)
 
-    def _decide(self, key: Key, known: Mapping[str, Any], is_meant: Callable[[Plan], bool]) -> TweetBot | None:
+    def _decide(
+        self, key: Key, known: Mapping[str, Any], is_meant: Callable[[TweetBot, Plan], bool]
+    ) -> TweetBot | None:
         """Write the status that follows from what the dispatcher knows besides, if it is what the dispatcher means."""
         stored = self._store.bot(key)
         bot = read_if_possible(stored.read()) if stored else None
@@ -128,7 +134,7 @@ class Reconciler:
             return None
         observed = replace(self._observer.observe(bot), **known)
         plan = make_plan(bot, observed, self._settings, self._clock())
-        if plan.status is None or not is_meant(plan):
+        if plan.status is None or not is_meant(bot, plan):
             return None
         document = self._write_status(bot, plan.status)
         if document is None:
@@ -255,3 +261,13 @@ def _job_of(plan: Plan) -> str | None:
     """Return the Job that the attempt counts on by the plan's status."""
     run = plan.status.run if plan.status else None
     return run.job_name if run else None
+
+
+def _is_for_it(bot: TweetBot, plan: Plan, assignment: Assignment, settings: OperatorSettings) -> bool:
+    """Tell whether the plan gives the Job to the attempt that waits for it, and the bot is still like its company."""
+    before, run = bot.status.run, plan.status.run if plan.status else None
+    is_given = before is not None and before.job_name == assignment.job_name
+    if run is None or run.job_name != assignment.job_name or is_given:
+        return False
+    own_name = names.job_name(bot.metadata.name, run.id, run.job_kind, run.attempt)
+    return own_name == assignment.own_name and hash_likeness(bot, run.job_kind, settings) == assignment.likeness

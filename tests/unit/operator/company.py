@@ -44,10 +44,10 @@ class Company(World):
         self.cluster.crash_at = None
         self.store, self.inbox, self.metrics = Store(), Inbox(), Metrics("test")
         self.queue: WorkQueue[Item] = WorkQueue(self.uptime)
-        waiting = Waiting(self.queue.add_after)
+        self.waiting = Waiting(self.queue.add_after)
         parts = {"cluster": self.cluster, "store": self.store, "uptime": self.uptime, "clock": lambda: self.now}
         observer = Observer(**parts, inbox=self.inbox, operator_ca=lambda: "CA")
-        shared = {**parts, "settings": self.settings, "metrics": self.metrics, "waiting": waiting}
+        shared = {**parts, "settings": self.settings, "metrics": self.metrics, "waiting": self.waiting}
         self.reconciler = Reconciler(**shared, inbox=self.inbox, observer=observer)
         self.dispatcher = Dispatcher(
             **shared, reconciler=self.reconciler, operator_ca=lambda: "CA", ask_for=self.queue.add

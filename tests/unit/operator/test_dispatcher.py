@@ -14,6 +14,7 @@ from tweetbot_operator.policies.batching import Group
 from tweetbot_operator.waiting import SHARED_JOB_SECONDS, SharedJob
 
 NAMES = ("ann", "ben", "cat")
+ANN = Key("default", "ann")
 
 
 def company(*names: str, **batching: object) -> Company:
@@ -226,6 +227,85 @@ def test_a_job_that_dies_hands_its_unfinished_bots_to_another_and_the_finished_s
     again = [bots for kind, bots in world.jobs if kind == "train"][1:]
     assert [len(bots) for bots in again] == [2] * 7 + [1]
     assert sorted(name for bots in again for name in bots) == sorted(set(names) - {"bot-03"})
+
+
+def test_a_bot_that_is_edited_while_it_waits_to_be_trained_does_not_get_into_the_others_job() -> None:
+    world = company("ann", "ben")
+    world.live()
+    world.start_pods()
+    world.live(2)
+    world.end_jobs()
+    world.deliver()
+    for name in ("ann", "ben"):
+        world.reconciler.reconcile(Key("default", name))
+    world.edit_bot("ann", training={"epochs": 9})
+    world.deliver()
+    world.wait(20)
+    for group in list(world.waiting._groups):
+        world.dispatcher.dispatch(group)
+
+    assert ("train", ["ben"]) in world.jobs
+    world.run_on(3)
+    assert set(world.statuses.values()) == {"Succeeded"}
+    assert world.bot_named("ben").status.run.attempt == 1
+
+
+def test_a_bot_that_is_edited_while_it_is_trained_is_prepared_again_with_others() -> None:
+    world = company("ann", "ben")
+    world.run_on(1)
+    world.live()
+    for name in ("ann", "ben"):
+        world.edit_bot(name, training={"epochs": 9})
+    world.live()
+
+    assert set(world.statuses.values()) == {"Preparing"}
+
+
+def test_an_attempt_that_has_its_job_is_not_given_to_it_again() -> None:
+    """As by an operator whose list of who waits is of the past: the manifest would be forgotten."""
+    world = company("ann")
+    world.deliver()
+    world.reconciler.reconcile(ANN)
+    world.wait(20)
+    (group,) = world.waiting._groups
+    world.dispatcher.dispatch(group)
+    world.reconciler.reconcile(ANN)
+    own_name = world.bot_named("ann").status.run.job_name
+    assert world.jobs_created == [own_name]
+
+    assignment = Assignment(job_name=own_name, own_name=own_name, likeness=group.likeness)
+    assert world.reconciler.assign(ANN, assignment) is None
+    world.live(3)
+    assert ("ConfigMap", Key("default", own_name)) in world.cluster.objects
+
+
+def test_a_shared_job_that_was_deleted_unheard_of_is_not_made_again_beside_its_pod() -> None:
+    world = company()
+    world.live()
+    world.start_pods()
+    (job,) = world.store.jobs.all()
+    world.cluster.events.clear()
+    world.cluster.remove("Job", job.key)
+    world.cluster.events.clear()
+    world.store.jobs.drop(job.key)
+
+    assert world.dispatcher.make_job(SharedJob(job.key)) == SHARED_JOB_SECONDS
+    assert world.jobs == []
+    world.remove_orphans()
+    world.dispatcher.make_job(SharedJob(job.key))
+    assert world.jobs == [("prepare", list(NAMES))]
+
+
+def test_a_job_at_work_that_is_unheard_of_is_not_deleted_for_one_who_has_left_it() -> None:
+    world = company()
+    world.live()
+    (job,) = world.store.jobs.all()
+    world.store.jobs.drop(job.key)
+    world.edit_bot("ben", training={"epochs": 9})
+
+    world.dispatcher.make_job(SharedJob(job.key))
+
+    assert world.jobs == [("prepare", list(NAMES))]
 
 
 @pytest.mark.parametrize("how", ["suspend", "delete", "edit"])
