@@ -1,6 +1,6 @@
 """Every order of events from every point of a life: states that were met before are not expanded again, but count.
 
-From each point of a calm life all schedules of some events are tried, and every step is checked. From a sample of the
+From each point of a life all schedules of some events are tried, and every step is checked. From a sample of the
 states that were met, and after long schedules that chance makes, everybody goes on fairly: the end is always the same.
 """
 
@@ -20,11 +20,9 @@ _SAMPLE = 100
 class Exploration:
     """The states of a world that its actions lead to."""
 
-    def __init__(
-        self, world: TwoOperators, actions: Mapping[str, Action], life: Sequence[str], past: Sequence[str] = ()
-    ) -> None:
-        """Take, as `past`, the part of a calm life from whose points nothing is tried."""
+    def __init__(self, world: TwoOperators, actions: Mapping[str, Action]) -> None:
         self.world, self.actions = world, actions
+        self.num_schedules = 0
         self.ends: set[object] = set()
         """How a life can end."""
         self._origins: dict[str, tuple[str, str] | None] = {}
@@ -32,29 +30,38 @@ class Exploration:
         self._kept: dict[str, State] = {}
         self._sample: list[str] = []
         self._successors: dict[str, list[str]] = {}
-        self._points = [self._meet(None)]
-        for action in (*past, *life):
-            self._points.append(self._step(self._points[-1], action))
-        del self._points[: len(past)]
+        self._points: list[str] = []
+        self._birth = self._meet(None)
 
-    def explore(self, depth: int) -> None:
-        """Try all schedules of so many events, and live a sample of the states to their end."""
-        schedules = Counter(dict.fromkeys(self._points, 1))
+    def explore(self, life: Sequence[str], depth: int, past: Sequence[str] = ()) -> None:
+        """Try all schedules of so many events from each point of a life, but for those of its past."""
+        points = [self._birth]
+        for action in (*past, *life):
+            points.append(self._step(points[-1], action))
+        self._points += points[len(past) :]
+        self._sample += points[len(past) :]
+        self._successors.clear()
+        schedules = Counter(dict.fromkeys(points[len(past) :], 1))
         for left in reversed(range(depth)):
             following: Counter[str] = Counter()
             for name, count in schedules.items():
                 for successor in self._expand(name, is_last=left == 0):
                     following[successor] += count
             schedules = following
-        print(f"{schedules.total()} schedules of {depth} events, {len(self._origins)} states")
-        assert schedules.total() >= _FEWEST_SCHEDULES
-        for name in self._sample:
+        self.num_schedules += schedules.total()
+
+    def finish(self) -> None:
+        """Live a sample of the states to their end, and long schedules too."""
+        for name in dict.fromkeys(self._sample):
             self.world.put_up(self._kept[name])
             with _telling(lambda name=name: self._tell_past(name)):
                 self._end()
+        self._wander(schedules=200, length=40)
+        print(f"{self.num_schedules} schedules, {len(self._origins)} states")
+        assert self.num_schedules >= _FEWEST_SCHEDULES
 
-    def wander(self, schedules: int, length: int) -> None:
-        """Live through so many long schedules from points of the calm life, made by chance but always the same."""
+    def _wander(self, schedules: int, length: int) -> None:
+        """Live through so many long schedules from points of these lives, made by chance but always the same."""
         chance = random.Random(1)
         for _ in range(schedules):
             begin = chance.choice(self._points)
@@ -85,8 +92,9 @@ class Exploration:
             self._origins[name] = origin
             if is_sampled:
                 self._sample.append(name)
-            if is_sampled or not is_last:
                 self._kept[name] = self.world.take_down()
+        if not is_last and name not in self._kept:
+            self._kept[name] = self.world.take_down()
         return name
 
     def _act(self, action: str) -> None:

@@ -3,15 +3,19 @@
 import pytest
 
 from tests.integration.operator.exploration import Exploration
-from tests.integration.operator.misfortunes import LAP, MISFORTUNES, STEPS, SUSPENSION, TROUBLE
+from tests.integration.operator.misfortunes import LAP, MISFORTUNES, START, STEPS, SUSPENSION, TROUBLE
 from tests.integration.operator.two_operators import TwoOperators
 
 pytestmark = pytest.mark.integration
 
 
+STOPPED = (*LAP, *START, "Jobs are deleted", "A hears", "A works", "time passes", "A works", "what was stopped goes")
+"""A life in which the next attempt has to wait for a pod of the former one."""
+
+
 def test_every_schedule_ends_alike_with_one_live_pod_at_most() -> None:
-    actions = STEPS | TROUBLE | MISFORTUNES | SUSPENSION
-    exploration = Exploration(TwoOperators(), actions, (*LAP, *LAP, "A works"))
-    exploration.explore(depth=3)
-    exploration.wander(schedules=200, length=40)
+    exploration = Exploration(TwoOperators(), STEPS | TROUBLE | MISFORTUNES | SUSPENSION)
+    exploration.explore((*LAP, *LAP, "A works"), depth=3)
+    exploration.explore(STOPPED, depth=2)
+    exploration.finish()
     assert exploration.ends == {(("ann", "Succeeded", True),)}

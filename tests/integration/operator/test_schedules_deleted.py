@@ -87,18 +87,20 @@ DELETION: dict[str, Action] = {
     "pods fail": MISFORTUNES["pods fail"],
 }
 GOODBYE = ("deleted", "A hears", "A works", "what was stopped goes", "A hears", *LAP, "A works")
+UNHEARD = ("A works", "A works", "A works", "deleted", "B hears of bots only", "B works", "B works")
+"""A life whose first Job only one operator knows when the other is told to delete the files."""
 
 
 def test_nothing_is_left_of_a_bot_that_leaves_its_files() -> None:
-    exploration = Exploration(DeletedBot(), STEPS | TROUBLE | DELETION, (*LAP, *LAP, "A works"))
-    exploration.explore(depth=3)
-    exploration.wander(schedules=200, length=30)
+    exploration = Exploration(DeletedBot(), STEPS | TROUBLE | DELETION)
+    exploration.explore((*LAP, *LAP, "A works"), depth=3)
+    exploration.finish()
     assert exploration.ends == {()}
 
 
 def test_a_bot_whose_files_go_with_it_goes_after_them() -> None:
-    actions = STEPS | TROUBLE | DELETION | {"excused": DeletedBot.excuse}
-    exploration = Exploration(PurgedBot(), actions, (*LAP, *START, *GOODBYE), past=["A works"])
-    exploration.explore(depth=3)
-    exploration.wander(schedules=200, length=30)
+    exploration = Exploration(PurgedBot(), STEPS | TROUBLE | DELETION | {"excused": DeletedBot.excuse})
+    exploration.explore((*LAP, *START, *GOODBYE), depth=3, past=["A works"])
+    exploration.explore(UNHEARD, depth=2)
+    exploration.finish()
     assert exploration.ends == {()}

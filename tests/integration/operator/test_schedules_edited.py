@@ -33,12 +33,18 @@ EDITS: dict[str, Action] = {
     "more attempts": once("attempts", edit(maxAttempts=5)),
     "A works, edited meanwhile": once("race", overtake(edit(training={"epochs": 9}))),
 }
-LIFE = (*LAP, *START, "other epochs", "A hears", "A works", "A works", "what was stopped goes", "A hears", *START)
+LIFE = (*LAP, *START, "other epochs", "A hears", "A works", "A works", "what was stopped goes", "A hears")
+BACK = ("other epochs", "A hears", "A works", "A works", "epochs as before", "A hears", "A works", "A works", "A works")
+"""Second thoughts that come before what was stopped has gone."""
+BACK_FROM_TRAINING = (*LAP, *START, *BACK)
+BACK_WITHOUT_JOB = (*START, "pods succeed", "Jobs are deleted", *BACK)
 
 
 def test_the_run_that_the_spec_asks_for_is_what_is_left_in_the_end() -> None:
     actions = STEPS | TROUBLE | EDITS | {"Jobs are deleted": MISFORTUNES["Jobs are deleted"]}
-    exploration = Exploration(EditedBot(), actions, LIFE)
-    exploration.explore(depth=3)
-    exploration.wander(schedules=200, length=40)
+    exploration = Exploration(EditedBot(), actions)
+    exploration.explore(LIFE, depth=3)
+    exploration.explore(BACK_FROM_TRAINING, depth=2)
+    exploration.explore(BACK_WITHOUT_JOB, depth=2)
+    exploration.finish()
     assert exploration.ends == {(("ann", "Succeeded", True),)}

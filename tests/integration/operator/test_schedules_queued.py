@@ -43,15 +43,15 @@ class QueuedBot(TwoOperators):
 
 
 QUEUE: dict[str, Action] = {"the queue admits": QueuedBot.admit, "the queue stops": QueuedBot.stop}
-ADMITTED = ("the queue admits", "Jobs go on", "A hears", "A works")
-LIFE = (
-    *START, *ADMITTED, "the queue stops", "A hears",
-    "what was stopped goes", "A hears", "A works", *ADMITTED, "pods succeed", "Jobs go on", "A hears", "A works",
-)  # fmt: skip
+ADMITTED = (*START, "the queue admits", "Jobs go on", "A hears", "A works")
+STOPPED = ("the queue stops", "A hears", "what was stopped goes", "A hears", "A works")
+AGAIN = ("the queue admits", "Jobs go on", "A hears", "A works", "pods succeed", "Jobs go on", "A hears", "A works")
+FAILED = ("the queue stops", "pods fail", "A hears", "A works", "Jobs go on", "A hears", "A works")
 
 
 def test_a_bot_outlives_whatever_its_queue_does_with_no_failure_counted() -> None:
-    exploration = Exploration(QueuedBot(), STEPS | TROUBLE | QUEUE | MISFORTUNES | SUSPENSION, LIFE, past=LAP)
-    exploration.explore(depth=3)
-    exploration.wander(schedules=200, length=40)
+    exploration = Exploration(QueuedBot(), STEPS | TROUBLE | QUEUE | MISFORTUNES | SUSPENSION)
+    exploration.explore((*ADMITTED, *STOPPED, *AGAIN), depth=3, past=LAP)
+    exploration.explore((*ADMITTED, *FAILED), depth=2, past=LAP)
+    exploration.finish()
     assert exploration.ends == {(("ann", "Succeeded", True),)}

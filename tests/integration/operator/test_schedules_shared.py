@@ -5,7 +5,7 @@ import pytest
 from tests.integration.operator.exploration import Exploration
 from tests.integration.operator.misfortunes import MISFORTUNES, STEPS, TROUBLE, Action, crash, once
 from tests.integration.operator.model_cluster import read_key
-from tests.integration.operator.two_operators import TwoOperators
+from tests.integration.operator.two_operators import Bots, TwoOperators
 from tests.unit.operator.factories import make_failure
 from tweetbot_api.names import run_label
 from tweetbot_operator.observed import Key
@@ -46,6 +46,12 @@ class SharingBots(TwoOperators):
     def delete_ben(self) -> None:
         if ("TweetBot", BEN) in self.cluster.objects:
             self.cluster.remove("TweetBot", BEN)
+
+    def check(self, before: Bots) -> None:
+        super().check(before)
+        ben = self.bots.get("ben")
+        if ben is not None and ben.status.run is not None:
+            assert ben.status.run.preemptions <= self.spent.get("delete", 0), "a neighbour's leaving stops the others"
 
     def check_settled(self) -> None:
         """Fail if a pod goes on for nobody; one that some have left may go on for the others."""
@@ -90,11 +96,21 @@ BATCH = (
     "A hears",
 )
 LIFE = (*BATCH, *BATCH, "A works")
+EDITED = (*BATCH, "A looks at ann", "A looks at ben", "ann is edited", "A hears", "A dispatches")
+"""A life in which a bot is another before the list of who waits is."""
+LEFT = (*BATCH[:5], "ann is suspended", "A hears", "A works", "A works", "what was stopped goes", "A hears", "A works")
+"""A life in which a bot leaves a Job that goes on for the other."""
+ALONE = ("ben is deleted", "A hears", "B hears", "A looks at ann", "B works", "time passes")
+GIVEN = (*ALONE, "B works", "B works", "A hears", "A dispatches")
+"""A life in which one operator gives a bot to the Job that the other has made for it."""
 
 
 def test_bots_that_share_their_jobs_end_alike_each_with_one_live_pod_at_most() -> None:
-    exploration = Exploration(SharingBots(), ACTIONS, LIFE)
-    exploration.explore(depth=3)
-    exploration.wander(schedules=200, length=40)
+    exploration = Exploration(SharingBots(), ACTIONS)
+    exploration.explore(LIFE, depth=3)
+    exploration.explore(EDITED, depth=2)
+    exploration.explore(LEFT, depth=2)
+    exploration.explore(GIVEN, depth=2)
+    exploration.finish()
     ann = {("ann", "stored"), ("ann", "TooLittleText")}
     assert exploration.ends <= {(one, *others) for one in ann for others in [(), (("ben", "stored"),)]}
