@@ -86,6 +86,9 @@ EDIT = {
     "another run after a failed one may have company": Case(
         given.FAILED, when.edit_beside_ben(runID="again"), "Preparing"
     ),
+    "another run instead of one at work may have company": Case(
+        given.TRAINING, when.edit_beside_ben(runID="again"), "Preparing"
+    ),
     "another run instead of a queued one may have company": Case(
         given.QUEUED, when.edit_beside_ben(runID="again"), "Preparing"
     ),
