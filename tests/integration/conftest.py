@@ -7,10 +7,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api, serve_crds, wait_for
-from tests.integration.operator_process import OperatorProcess, write_settings
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
-
-USER = "tweetbot-operator"
+from tests.integration.operator_process import USER, OperatorProcess, allow_all_namespaces, write_settings
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +20,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 def api(control_plane: ControlPlane) -> Api:
     """An administrator, with the CRDs served and the operator's user allowed what the table says."""
     api = serve_crds(control_plane)
-    api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
-    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
+    allow_all_namespaces(api)
     return api
 
 

@@ -19,6 +19,7 @@ from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPAC
 from tweetbot_operator.settings import OperatorSettings, load_settings
 
 ROOT = Path(__file__).parents[2]
+USER = "tweetbot-operator"
 START = "import sys; from tweetbot_operator.main import main; sys.exit(main())"
 
 
@@ -108,6 +109,12 @@ class OperatorProcess:
             return self.get("/healthz") == "ok"
         except OSError:
             return False
+
+
+def allow_all_namespaces(api: Api) -> None:
+    """Give the operator's user the rights that the chart gives an operator of the whole cluster."""
+    api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
+    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
 
 
 def allow_one_namespace(api: Api, namespace: str) -> str:

@@ -6,21 +6,17 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from tests.integration.api import Api
-from tests.integration.operator_process import OperatorProcess, write_settings
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
+from tests.integration.operator_process import OperatorProcess, allow_one_namespace, write_settings
 
 pytestmark = pytest.mark.integration
-USER = "namespaced-operator"
 
 
 def test_an_operator_of_one_namespace_needs_no_rights_in_another(
     control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path
 ) -> None:
-    api.allow(USER, NAMESPACED, namespace)
-    api.allow(USER, CLUSTER_WIDE)
-    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
+    user = allow_one_namespace(api, namespace)
     kubeconfig = tmp_path / "kubeconfig"
-    control_plane.client("namespaced", USER).write_kubeconfig(kubeconfig)
+    control_plane.client(user, user).write_kubeconfig(kubeconfig)
     operator = OperatorProcess(tmp_path, kubeconfig, write_settings(tmp_path, control_plane.authority, [namespace]))
     operator.start()
 

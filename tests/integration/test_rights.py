@@ -10,7 +10,7 @@ from cluster.control_plane import ControlPlane
 from cluster.paths import Paths
 from tests.chart.chart import Chart, of_kind
 from tests.integration.api import Api, ApiError, bots_path, wait_for
-from tests.integration.conftest import USER
+from tests.integration.operator_process import USER
 from tweetbot_api.secret_fields import secret_paths
 from tweetbot_operator.permissions import Rule
 

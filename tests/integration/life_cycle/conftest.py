@@ -11,10 +11,8 @@ from tests.integration.api import Api, serve_crds
 from tests.integration.deadly_proxy import DeadlyProxy
 from tests.integration.life_cycle.bot import Bot
 from tests.integration.life_cycle.mortal_operator import MortalOperator
-from tests.integration.operator_process import OperatorProcess, write_settings
-from tweetbot_operator.permissions import CLUSTER_WIDE, NAMESPACED, OWN_NAMESPACE
+from tests.integration.operator_process import USER, OperatorProcess, allow_all_namespaces, write_settings
 
-USER = "tweetbot-operator"
 SETTINGS = {"maxPreemptions": 1, "heartbeatTimeoutSeconds": 60}
 
 
@@ -28,8 +26,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 @pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
     api = serve_crds(control_plane)
-    api.allow(USER, [*NAMESPACED, *CLUSTER_WIDE])
-    api.allow(f"{USER}-own", OWN_NAMESPACE, "default", USER)
+    allow_all_namespaces(api)
     return api
 
 
