@@ -20,6 +20,7 @@ from tweetbot_api.types import ObjectMeta
 MOST_HANDLES = 10_000
 MOST_FAILURES = 20
 MOST_REASONS = 10
+MOST_SKIPPED = 20
 
 ONE_LIST = "give either handles or handlesFrom"
 ONE_SOURCE_OF_HANDLES = "give either handlesFrom.configMap or handlesFrom.csv"
@@ -221,9 +222,13 @@ class TweetBotBatchStatus(ApiModel):
     failure_reasons: list[ReasonCount] | None = Field(default=None, max_length=MOST_REASONS)
     """The most frequent reasons of failures, over all bots."""
     made: int = 0
-    """How many handles, from the beginning of the list, have had their bot made: one that is gone was deleted."""
+    """How many handles, from the beginning of the list, have had their bot made: one that is gone was deleted, unless
+    it stands in `skipped`."""
     made_hash: str | None = None
     """Hash of those handles, by which a list that was changed at its beginning is known."""
+    skipped: list[str] | None = Field(default=None, max_length=MOST_SKIPPED)
+    """Names among those that somebody else's TweetBots have: the batch makes its own once they are free. `made` does
+    not go past a twenty-first."""
     start_time: Time | None = None
     """When the batch was accepted."""
     completion_time: Time | None = None

@@ -40,6 +40,7 @@ def follow(
     fields |= {
         "made": roll.made,
         "made_hash": listing.hash_of_first(roll.made),
+        "skipped": list(roll.skipped) or None,
         "completion_time": (batch.status.completion_time or now) if ended else None,
     }
     return _status(batch, phase, flags, verdict, now, fields)

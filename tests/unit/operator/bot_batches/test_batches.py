@@ -345,6 +345,64 @@ def test_a_name_that_is_free_again_is_found_after_all_other_bots_have_ended() ->
     assert world.batch.status.phase == "Running"
 
 
+def put_foreign_bots(world: BatchWorld, count: int) -> None:
+    """Take the names of the first bots."""
+    for handle in handles(count):
+        metadata = {"name": f"team-{handle}", "namespace": "default"}
+        world.cluster.put({"kind": "TweetBot", "metadata": metadata, "spec": {}})
+
+
+@pytest.mark.parametrize("taken", [1, 20])
+def test_a_bot_that_is_deleted_after_names_that_are_taken_stays_deleted(taken: int) -> None:
+    world = BatchWorld(handles=handles(taken + 2))
+    put_foreign_bots(world, taken)
+    world.settle()
+    deleted, last = (f"team-user{taken}", f"team-user{taken + 1}")
+
+    world.delete_bot(deleted)
+    world.wait(10)
+    world.settle()
+    world.restart()
+    world.settle()
+
+    assert world.runs == [deleted, last]
+    assert world.batch.status.bots.deleted == 1
+    assert world.batch.status.made == taken + 2
+    assert world.batch.status.skipped == [f"team-{handle}" for handle in handles(taken)]
+    world.delete_bot("team-user0")
+    world.settle()
+    assert world.runs == [deleted, last, "team-user0"], "its name is free"
+    assert "team-user0" not in (world.batch.status.skipped or [])
+    world.delete_bot("team-user0")
+    world.wait(10)
+    world.settle()
+    assert world.runs == [deleted, last, "team-user0"], "it was made, so it is deleted like others"
+
+
+def test_a_list_that_changed_at_its_beginning_forgets_which_names_were_taken() -> None:
+    world = BatchWorld(handles=handles(3))
+    put_foreign_bots(world, 1)
+    world.settle()
+    world.delete_bot("team-user1")
+    world.settle()
+
+    world.edit(handles=["ann", *handles(3)])
+    world.settle()
+
+    assert world.runs == ["team-user1", "team-user2", "team-ann", "team-user1"]
+    assert world.batch.status.skipped == ["team-user0"]
+
+
+def test_no_more_than_twenty_taken_names_are_remembered() -> None:
+    world = BatchWorld(handles=handles(22))
+    put_foreign_bots(world, 21)
+
+    world.settle()
+
+    assert world.batch.status.made == 20
+    assert len(world.batch.status.skipped) == 20
+
+
 def test_a_batch_of_a_former_ones_name_makes_its_own_bots_as_soon_as_the_former_ones_are_gone() -> None:
     world = BatchWorld(handles=["ann"])
     former = {"name": BATCH.name, "uid": "former", "kind": "TweetBotBatch", "apiVersion": "tweetbot.dev/v1alpha1"}
@@ -500,11 +558,16 @@ def test_whatever_happens_all_bots_end_and_none_runs_twice(steps: list[str]) -> 
 
 @pytest.mark.parametrize("count", [10, 2000])
 def test_the_size_of_the_object_does_not_depend_on_the_number_of_bots(count: int) -> None:
-    world = BatchWorld(text="\n".join(f"someone_{number}" for number in range(count)), parallelism=10_000)
+    world = BatchWorld(
+        text="\n".join([*handles(20), *(f"someone_{number}" for number in range(count))]), parallelism=10_000
+    )
+    put_foreign_bots(world, 20)
     world.settle()
     for name in world.at_work:
-        world.end(name, "Failed", failure={"reason": "TooLittleText", "message": "x" * 1024})
+        if name.startswith("team-someone"):
+            world.end(name, "Failed", failure={"reason": "TooLittleText", "message": "x" * 1024})
     world.settle()
 
     assert world.batch.status.bots.failed == count
+    assert len(world.batch.status.skipped) == 20
     assert len(json.dumps(world.cluster.get("TweetBotBatch", BATCH))) < 8 * 1024
