@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,7 +32,8 @@ class TokenReviewer:
     def __init__(self, cluster: Cluster, uptime: Callable[[], float]) -> None:
         self._cluster = cluster
         self._uptime = uptime
-        self._known: dict[bytes, tuple[float, PodIdentity | None]] = {}
+        self._known: OrderedDict[bytes, tuple[float, PodIdentity | None]] = OrderedDict()
+        """Until when whose token is known, the oldest first."""
 
     async def identify(self, token: str) -> PodIdentity | None:
         """Return the pod, or None if the token is not valid for us or not bound to a pod."""
@@ -41,15 +43,14 @@ class TokenReviewer:
             return identity
         review = await asyncio.to_thread(self._cluster.review_token, token, [TOKEN_AUDIENCE])
         identity = read_identity(review)
-        self._forget_old()
-        self._known[fingerprint] = (self._uptime() + REMEMBERED_SECONDS, identity)
+        self._remember(fingerprint, identity)
         return identity
 
-    def _forget_old(self) -> None:
-        if len(self._known) < _MOST_REMEMBERED:
-            return
-        now = self._uptime()
-        self._known = {key: known for key, known in self._known.items() if known[0] > now}
+    def _remember(self, fingerprint: bytes, identity: PodIdentity | None) -> None:
+        self._known[fingerprint] = (self._uptime() + REMEMBERED_SECONDS, identity)
+        self._known.move_to_end(fingerprint)
+        if len(self._known) > _MOST_REMEMBERED:
+            self._known.popitem(last=False)
 
 
 def read_identity(review: Document) -> PodIdentity | None:
