@@ -85,8 +85,6 @@ class Dispatcher:
         self._uptime = uptime
         self._assigning: set[Key] = set()
         """Jobs that are made as soon as all their bots have them in their status."""
-        self._told: set[Key] = set()
-        """Bots whose status says that they wait behind others for a Job."""
 
     def dispatch(self, group: Group) -> float | None:
         """Give those of a group to Jobs who have waited enough; return after how many seconds to look again."""
@@ -117,9 +115,9 @@ class Dispatcher:
             key, now = item.candidate.bot, self._uptime()
             if now - began > TURN_SECONDS:
                 return
-            if key in behind and key not in self._told and now - item.since >= TELL_SECONDS:
+            if key in behind and not item.is_told and now - item.since >= TELL_SECONDS:
                 self._reconciler.leave_behind(key)
-                self._told.add(key)
+                self._waiting.note_told(key)
 
     def make_job(self, job: SharedJob) -> float | None:
         """Make the Job that bots have in their status, and its manifest, where either is missing.
@@ -195,7 +193,6 @@ class Dispatcher:
     def _write_assignment(self, candidate: Candidate, job_name: str) -> TweetBot | None:
         key, likeness = candidate.bot, candidate.group.likeness
         self._waiting.drop(key)
-        self._told.discard(key)
         try:
             assignment = Assignment(job_name=job_name, own_name=candidate.job_name, likeness=likeness)
             assigned = self._reconciler.assign(key, assignment)

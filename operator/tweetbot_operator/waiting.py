@@ -33,6 +33,8 @@ class Waited:
 
     candidate: Candidate
     since: float
+    is_told: bool = False
+    """Whether its status says that it waits behind others for a Job."""
 
 
 class Waiting:
@@ -57,6 +59,13 @@ class Waiting:
             self._groups[candidate.group][candidate.bot] = Waited(candidate, now)
             self._group_of[candidate.bot] = candidate.group
         self._ask_for(candidate.group, 0.0)
+
+    def note_told(self, bot: Key) -> None:
+        """Remember, for as long as it waits, that a bot's status says that it is behind others."""
+        with self._lock:
+            group = self._group_of.get(bot)
+            if group is not None:
+                self._groups[group][bot] = replace(self._groups[group][bot], is_told=True)
 
     def drop(self, bot: Key) -> None:
         """Forget a bot that waits no more."""

@@ -451,6 +451,20 @@ def test_a_bot_that_waits_behind_others_for_long_says_so_once() -> None:
     assert set(world.statuses.values()) == {"Succeeded"}
 
 
+def test_a_bot_of_the_name_of_one_that_was_deleted_while_it_waited_says_so_too() -> None:
+    world = Company(*[f"bot-{number:02}" for number in range(4)], max_bots=2, maxWaitingJobs=1)
+    world.live(50)
+    former = world.cluster.remove("TweetBot", Key("default", "bot-03"))
+    world.live(3)
+    world.phases.clear()
+    metadata = {"name": "bot-03", "namespace": "default", "uid": "uid-of-another"}
+
+    world.cluster.put({**former, "metadata": metadata, "status": {"observedGeneration": -1}})
+    world.live(50)
+
+    assert world.bot_named("bot-03").status.conditions, "nobody would know why it waits"
+
+
 def test_what_prepare_has_found_of_a_bot_that_waits_behind_others_outlives_trainer_and_operator() -> None:
     """A trainer repeats its result for ten minutes, and a line can be longer than that."""
     world = Company(*[f"bot-{number:02}" for number in range(4)], max_bots=2, maxWaitingJobs=1)
