@@ -28,9 +28,13 @@ class DeniedError(Exception):
 class Admission:
     """Checks messages against what is known of pods, Jobs and bots."""
 
-    def __init__(self, cluster: Cluster, store: Store, uptime: Callable[[], float]) -> None:
+    def __init__(
+        self, cluster: Cluster, store: Store, see_bot: Callable[[Document], None], uptime: Callable[[], float]
+    ) -> None:
+        """Take, as `see_bot`, what takes note of a bot as if a list had told of it."""
         self._cluster = cluster
         self._store = store
+        self._see_bot = see_bot
         self._uptime = uptime
 
     async def check(self, identity: PodIdentity, message: Message) -> bool:
@@ -87,7 +91,7 @@ class Admission:
         if stored is None or stored.uid != uid:
             # A watch may be behind, and a trainer takes 410 as final.
             try:
-                self._store.put_bot(await asyncio.to_thread(self._cluster.get, names.KIND, key))
+                self._see_bot(await asyncio.to_thread(self._cluster.get, names.KIND, key))
             except GoneError:
                 raise DeniedError(410, "Gone", f"the TweetBot {key.name} is deleted") from None
             stored = self._store.bot(key)

@@ -211,7 +211,9 @@ class Dispatcher:
         except GoneError:
             self._store.drop_bot(key)
             return None
-        self._store.put_bot(document)
+        if self._store.put_bot(document):
+            # To a list it is no news any more.
+            self._ask_for(key)
         bot = read_if_possible(document)
         if bot is None or bot.metadata.deletion_timestamp is not None:
             return None

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from tweetbot_api import names
 from tweetbot_operator.bot_batches.roster import Roster
-from tweetbot_operator.observed import Key, ObservedJob, ObservedPod
+from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod
 from tweetbot_operator.store import Store, read_key
 from tweetbot_operator.waiting import Item
 from tweetbot_operator.workqueue import WorkQueue
@@ -56,6 +56,10 @@ class Feed:
     def see(self, kind: str, event: Event) -> None:
         """Take note of an object of this kind."""
         self._hands[kind][0](event)
+
+    def note_bot(self, document: Document) -> None:
+        """Take note of a TweetBot that somebody has asked the cluster for: to a list it is no news any more."""
+        self.see_bot({"type": None, "object": document})
 
     def see_bot(self, event: Event) -> None:
         """Take note of a TweetBot, and ask for it and for the TweetBotBatch that owns it."""

@@ -135,7 +135,7 @@ def build_parts(
         listing=Listing(cluster, feed, settings.namespaces),
         progress=ProgressServer(
             reviewer=TokenReviewer(cluster, time.monotonic),
-            admission=Admission(cluster, store, time.monotonic),
+            admission=Admission(cluster, store, feed.note_bot, time.monotonic),
             inbox=inbox,
             ask_for=queue.add,
             keep_handles=keep_handles,

@@ -161,6 +161,24 @@ def test_a_bot_that_cannot_be_read_when_its_job_is_made_does_not_hold_up_the_oth
     assert world.statuses == {"ann": "Succeeded", "ben": "Failed", "cat": "Succeeded"}
 
 
+def test_a_bot_that_has_changed_when_its_job_is_made_is_looked_at_though_a_list_tells_of_it_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = company()
+    with monkeypatch.context() as crashed:
+        crashed.setattr(world.dispatcher, "_make_job", lambda key, members: None)
+        world.live(2)
+    job = world.bot_named("ben").status.run.job_name
+    world.edit_bot("ben", suspend=True)
+    while item := world.queue.take():
+        world.queue.done(item, None)
+
+    world.dispatcher.make_job(SharedJob(Key("default", job)))
+    world.feed.see_bot({"type": None, "object": world.cluster.get("TweetBot", Key("default", "ben"))})
+
+    assert world.queue.take() == Key("default", "ben")
+
+
 def test_a_job_is_not_made_by_those_who_miss_it_while_others_are_still_being_assigned() -> None:
     world = company()
     original = world.reconciler.assign

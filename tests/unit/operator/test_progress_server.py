@@ -79,7 +79,7 @@ def talk(
     async def run() -> Any:
         server = ProgressServer(
             reviewer=TokenReviewer(world.cluster, world.uptime),
-            admission=Admission(world.cluster, world.store, world.uptime),
+            admission=Admission(world.cluster, world.store, world.feed.note_bot, world.uptime),
             inbox=world.inbox,
             ask_for=ask_for,
             keep_handles=kept.append if kept is not None else NotImplemented,
@@ -252,6 +252,19 @@ def test_a_new_operator_asks_for_what_no_watch_has_told_of(world: World) -> None
         return await call(PROGRESS_PATH, make_progress(world))
 
     assert talk(world, story)[0] == 200
+
+
+def test_a_bot_that_is_known_by_a_message_only_is_looked_at_though_the_message_is_refused(world: World) -> None:
+    while world.queue.take():
+        world.queue.done(BOT, None)
+    world.store.drop_bot(BOT)
+
+    async def story(call: Call) -> Answer:
+        return await call(PROGRESS_PATH, make_progress(world, bot={"attempt": 9}))
+
+    assert talk(world, story)[0] == 409
+    world.feed.see_bot({"type": None, "object": world.cluster.get("TweetBot", BOT)})
+    assert world.queue.take() == BOT
 
 
 @pytest.mark.parametrize("made_again", [False, True], ids=["deleted", "made again"])
