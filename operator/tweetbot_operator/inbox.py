@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.names import JobKind
 from tweetbot_api.runconfig import BotIdentity
+from tweetbot_operator.loop_call import call_soon
 from tweetbot_operator.observed import Key, Report, Result
 
 
@@ -76,7 +77,7 @@ class Inbox:
         with self._lock:
             letter = self._letters.get(key)
         if letter and letter.result is result:
-            letter.loop.call_soon_threadsafe(letter.stored.set)
+            call_soon(letter.loop, letter.stored.set)
 
     def forget(self, key: Key) -> None:
         """Drop what was said about a bot whose run has ended or which is gone."""

@@ -1,9 +1,7 @@
 """The objects of an operator that acts, each made once and given what it needs."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from tweetbot_operator.dispatcher import Dispatcher
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.inbox import Inbox
 from tweetbot_operator.listing import Listing
+from tweetbot_operator.loop_call import call_soon
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.observer import Observer
@@ -73,7 +72,7 @@ def build_parts(
     queue: WorkQueue[Item] = WorkQueue(time.monotonic)
     batch_queue: WorkQueue[Key] = WorkQueue(time.monotonic)
     metrics.watch(store.count_phases, lambda: len(queue))
-    waiting = Waiting(lambda item, seconds: _call_soon(loop, queue.add_after, item, seconds))
+    waiting = Waiting(lambda item, seconds: call_soon(loop, queue.add_after, item, seconds))
     reconciler = Reconciler(
         cluster=cluster,
         store=store,
@@ -99,7 +98,7 @@ def build_parts(
         reconciler=reconciler,
         settings=settings,
         operator_ca=lambda: certificate.authority,
-        ask_for=lambda key: _call_soon(loop, queue.add, key),
+        ask_for=lambda key: call_soon(loop, queue.add, key),
         metrics=metrics,
         clock=_now,
         uptime=time.monotonic,
@@ -122,7 +121,7 @@ def build_parts(
 
     def keep_handles(message: HandlesMessage) -> None:
         batch_reconciler.keep_handles(message)
-        _call_soon(loop, batch_queue.add, Key(message.batch.namespace, message.batch.name))
+        call_soon(loop, batch_queue.add, Key(message.batch.namespace, message.batch.name))
 
     feed = Feed(store, queue, roster, batch_queue, time.monotonic)
     return Parts(
@@ -143,12 +142,6 @@ def build_parts(
             clock=_now,
         ),
     )
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:
-    # A worker that ends its work while the operator stops finds nobody to tell.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(function, *arguments)
 
 
 def _now() -> datetime:
