@@ -235,8 +235,7 @@ class Cluster:
             self._throttle.pause(_read_pause(response.headers.get("Retry-After")))
         if response.status >= 300:
             raise _explain(method, path, response.status, response.data)
-        answer: Document = json.loads(response.data)
-        return answer
+        return _read_answer(method, path, response.data)
 
 
 def _path(kind: str, namespace: str | None) -> str:
@@ -247,6 +246,17 @@ def _path(kind: str, namespace: str | None) -> str:
 
 def _is_fenced(method: str, path: str) -> bool:
     return method != "GET" and not path.startswith(_UNFENCED)
+
+
+def _read_answer(method: str, path: str, body: bytes) -> Document:
+    """Return the object that was sent; what a proxy or a connection that broke off puts in its place may pass."""
+    try:
+        answer = json.loads(body)
+    except ValueError as error:
+        raise TransientError(f"{method} {path}: the answer is not JSON: {error}") from error
+    if not isinstance(answer, dict):
+        raise TransientError(f"{method} {path}: the answer is not an object")
+    return answer
 
 
 def _explain(method: str, path: str, code: int, body: bytes) -> ClusterError:
