@@ -42,9 +42,14 @@ class Plan:
     """Whether the Job that stands in status, or its manifest, is to be made for all bots that share it."""
     delete: tuple[ObservedJob, ...] = ()
     finalizers: tuple[str, ...] | None = None
-    """The finalizers that the bot is to have; None if those it has are right."""
+    """The finalizers that the bot is to have; None if those it has are right. Never together with a status."""
     status: TweetBotStatus | None = None
     """The new status; None if the present one is right."""
     events: tuple[Announcement, ...] = ()
     requeue_after: float | None = None
     """Seconds until the bot must be looked at again; None if an event will tell."""
+
+    def __post_init__(self) -> None:
+        # Each is a write at the version that was observed, so the second one would always conflict.
+        if self.finalizers is not None and self.status is not None:
+            raise ValueError("a plan writes finalizers or a status, not both")

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tests.unit.operator.factories import NOW, make_failure, make_job, make_tweetbot
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.life import NOTHING, SETTINGS, Life
@@ -10,6 +12,7 @@ from tests.unit.operator.world import BOT, World
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome, Purged
+from tweetbot_api.status import TweetBotStatus
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.manifest import build_run_manifest
 from tweetbot_operator.observed import Observed
@@ -36,6 +39,11 @@ def test_a_bot_that_is_to_be_purged_gets_its_finalizer_before_anything_else() ->
     life = Life(mark(make_tweetbot(**DELETE), finalizers=["other/finalizer"]))
 
     assert life.step() == Plan(finalizers=("other/finalizer", names.FINALIZER), requeue_after=0)
+
+
+def test_no_plan_writes_the_finalizers_and_a_status_for_the_second_write_would_conflict() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        Plan(finalizers=(), status=TweetBotStatus())
 
 
 def test_a_bot_whose_files_are_to_stay_after_all_loses_the_finalizer() -> None:
