@@ -25,14 +25,14 @@ def follow_job(situation: Situation, run: Run) -> Plan:
     assert job  # noqa: S101 - the caller has looked
     is_new, shares = run.job_uid is None, is_shared(bot, run)
     changes, requeue_after = _take_report(situation)
-    verdict, seconds = _describe_job(situation)
+    verdict, seconds = _describe_job(situation, run)
     if is_new and not shares:
         run = run.model_copy(update={"job_uid": job.uid, "retry_time": None})
         changes["run"] = run
     if pod and not job.is_held_back and observed.outcome and observed.outcome.failure:
         # Another attempt may follow, but only once this Job is known to make no other pod.
         changes["failure"] = explain_failure(observed)
-    phase = name_phase(job)
+    phase = name_phase(job, run.job_kind)
     quota = renew_quota(job, observed.queue_word, bot.status)
     wanted = status.note_quota(bot, status.working(bot, phase, verdict, now, **changes), quota, now)
     if wanted != bot.status:
@@ -61,7 +61,7 @@ def _build_furniture(situation: Situation, run: Run, job: ObservedJob) -> tuple[
     return (build_service(job, bots), config_map) if job.nodes > 1 else (config_map,)
 
 
-def _describe_job(situation: Situation) -> tuple[Verdict, float]:
+def _describe_job(situation: Situation, run: Run) -> tuple[Verdict, float]:
     """Return what the Job does or waits for, and when to look again in case nobody tells."""
     status, observed, timeout = situation.bot.status, situation.observed, situation.settings.heartbeat_timeout_seconds
     job, pod, laggard, since = observed.job, observed.pod, observed.laggard, observed.listening_since
@@ -69,19 +69,19 @@ def _describe_job(situation: Situation) -> tuple[Verdict, float]:
     if job.state == "suspended":
         is_young = (situation.now - job.created).total_seconds() < CHECK_SECONDS
         pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else CHECK_SECONDS
-        return describe_wait(job, pod, None, observed.queue_word), pause
+        return describe_wait(job, run.job_kind, pod, None, observed.queue_word), pause
     too_early = seconds_until_told(laggard, len(job.owners), situation.now)
     if too_early > 0:
-        return describe_work(job.kind), too_early
+        return describe_work(run.job_kind), too_early
     if job.state == "active" and (laggard is None or laggard.is_starting):
-        return describe_wait(job, laggard, observed.warning), START_CHECK_SECONDS
+        return describe_wait(job, run.job_kind, laggard, observed.warning), START_CHECK_SECONDS
     # A report that has just come in is a sign of life that stands in status only after this plan.
     heard = observed.report.received if observed.report else None
     since = max((time for time in (since, heard) if time is not None), default=None)
     seconds = silence.seconds_until_silent(status, pod, since, timeout, situation.now)
     if seconds is not None and seconds <= 0:
         return silence.describe_silence(status, pod, since), CHECK_SECONDS
-    return describe_wait(job, laggard, observed.warning), CHECK_SECONDS if seconds is None else seconds
+    return describe_wait(job, run.job_kind, laggard, observed.warning), CHECK_SECONDS if seconds is None else seconds
 
 
 def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:

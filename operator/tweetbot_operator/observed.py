@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from tweetbot_api.messages import BotOutcome, ProgressMessage
-from tweetbot_api.names import JobKind
 from tweetbot_api.termination import decode_termination
 
 Document = Mapping[str, Any]
@@ -41,7 +40,8 @@ class ObservedJob:
     """The bots of its batch, in the order of the run manifest."""
     attempts: Mapping[str, int]
     """The attempt of each run that it works on, by the run's id."""
-    kind: JobKind
+    kind: str
+    """What its label says: a JobKind, or `names.LIST_JOB`."""
     created: datetime
     state: JobState
     nodes: int = 1
@@ -86,7 +86,8 @@ class ObservedPod:
     job_name: str
     job_uid: str
     """Uid of the Job that owns it."""
-    kind: JobKind
+    kind: str
+    """The same of its Job."""
     index: int = 0
     """Which of several pods of its Job it is; the first one reports."""
     phase: str

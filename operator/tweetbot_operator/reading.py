@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import cast
 
 from tweetbot_api.names import (
     ANNOTATION_RUNS,
@@ -13,7 +12,6 @@ from tweetbot_api.names import (
     LABEL_LIKENESS,
     LABEL_QUEUE,
     LABEL_RUN_PREFIX,
-    JobKind,
 )
 from tweetbot_operator.observed import Document, JobState, Key, ObservedJob, ObservedPod, Owner, QueueWord, WarningEvent
 
@@ -39,7 +37,7 @@ def read_job(document: Document) -> ObservedJob:
         uid=metadata["uid"],
         owners=tuple(Owner(owner["name"], owner["uid"]) for owner in metadata.get("ownerReferences") or ()),
         attempts=_read_attempts(labels),
-        kind=_read_kind(labels),
+        kind=labels.get(LABEL_JOB_KIND, ""),
         created=_read_time(metadata["creationTimestamp"]),
         state=state,
         nodes=spec.get("parallelism") or 1,
@@ -68,7 +66,7 @@ def read_pod(document: Document) -> ObservedPod:
         uid=metadata["uid"],
         job_name=labels.get(JOB_NAME_LABEL, ""),
         job_uid=next((owner["uid"] for owner in metadata.get("ownerReferences") or () if owner["kind"] == "Job"), ""),
-        kind=_read_kind(labels),
+        kind=labels.get(LABEL_JOB_KIND, ""),
         index=int(labels.get(JOB_INDEX_LABEL, "0")),
         phase=status.get("phase", "Pending"),
         created=_read_time(metadata["creationTimestamp"]),
@@ -129,10 +127,6 @@ def _container_state(status: Document) -> Document:
             state: Document = container.get("state") or {}
             return state
     return {}
-
-
-def _read_kind(labels: Document) -> JobKind:
-    return cast("JobKind", labels.get(LABEL_JOB_KIND, "prepare"))
 
 
 def _read_attempts(labels: Document) -> dict[str, int]:

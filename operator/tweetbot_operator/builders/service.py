@@ -19,7 +19,7 @@ def build_service(job: ObservedJob, bots: Sequence[TweetBot]) -> Manifest:
         "metadata": {
             "name": names.service_name(run.id, run.attempt),
             "namespace": job.key.namespace,
-            "labels": build_labels(job.kind, bots),
+            "labels": build_labels(run.job_kind, bots),
             "ownerReferences": [build_job_owner(job)],
         },
         "spec": {

@@ -21,17 +21,21 @@ _PHASES: dict[JobKind, Phase] = {"prepare": "Preparing", "train": "Training", "p
 
 
 def describe_wait(
-    job: ObservedJob, pod: ObservedPod | None, warning: WarningEvent | None, word: QueueWord | None = None
+    job: ObservedJob,
+    kind: JobKind,
+    pod: ObservedPod | None,
+    warning: WarningEvent | None,
+    word: QueueWord | None = None,
 ) -> Verdict:
-    """Return what holds the Job up, or what it is doing if nothing does."""
+    """Return what holds a Job of this kind up, or what it is doing if nothing does."""
     if job.state == "suspended":
         return describe_queue(job.key.name, word)
     if warning and (pod is None or pod.is_starting):
         reason = Reason.POD_REFUSED if pod is None else Reason.POD_NOT_STARTED
         return Verdict(reason, f"{warning.reason}: {warning.message}")
     if pod is None or not pod.is_live:
-        return describe_work(job.kind)
-    return _describe_pod(pod) or describe_work(job.kind)
+        return describe_work(kind)
+    return _describe_pod(pod) or describe_work(kind)
 
 
 def seconds_until_told(pod: ObservedPod | None, num_bots: int, now: datetime) -> float:
@@ -63,9 +67,9 @@ def describe_work(kind: JobKind) -> Verdict:
     return _DOING[kind]
 
 
-def name_phase(job: ObservedJob) -> Phase:
-    """Return the phase of a run whose Job is not finished."""
-    return "Queued" if job.state == "suspended" else name_work(job.kind)
+def name_phase(job: ObservedJob, kind: JobKind) -> Phase:
+    """Return the phase of a run whose Job, of this kind, is not finished."""
+    return "Queued" if job.state == "suspended" else name_work(kind)
 
 
 def name_work(kind: JobKind) -> Phase:
