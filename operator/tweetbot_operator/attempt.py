@@ -22,7 +22,7 @@ from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.policies.waiting import describe_line, describe_queue
 from tweetbot_operator.resolve import locate_output, resolve
 from tweetbot_operator.sharing import assigned, is_shared, name_job, wait_for_company
-from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
+from tweetbot_operator.situation import JOB_CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
 
 
 def make_job(situation: Situation, run: Run) -> Plan:
@@ -43,7 +43,7 @@ def make_job(situation: Situation, run: Run) -> Plan:
         return end_by_deadline(situation, run)
     if former:
         verdict = Verdict(Reason.RETRYING, f"attempt {run.attempt} waits for {former} of the former attempt to end")
-        return Plan(status=status.working(bot, "Pending", verdict, now), requeue_after=CHECK_SECONDS)
+        return Plan(status=status.working(bot, "Pending", verdict, now), requeue_after=JOB_CHECK_SECONDS)
     if run.job_name is None or (is_shared(bot, run) and situation.observed.is_left_out):
         return wait_for_company(situation, run)
     if is_shared(bot, run):
@@ -159,7 +159,7 @@ def _rest(situation: Situation, former: str | None) -> Plan:
     bot, now = situation.bot, situation.now
     if former:
         verdict = Verdict(Reason.SUSPENDING, f"{former} is being stopped")
-        return Plan(status=status.working(bot, "Suspended", verdict, now), requeue_after=CHECK_SECONDS)
+        return Plan(status=status.working(bot, "Suspended", verdict, now), requeue_after=JOB_CHECK_SECONDS)
     verdict = Verdict(Reason.SUSPENDED, "spec.suspend is true; set it to false to go on")
     return Plan(status=status.suspended(bot, verdict, now))
 

@@ -10,7 +10,6 @@ ClusterError
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
@@ -18,10 +17,8 @@ from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 
 from tweetbot_api import names
-from tweetbot_operator.observed import Key
+from tweetbot_operator.observed import Document, Key
 from tweetbot_operator.throttle import Throttle
-
-Document = dict[str, Any]
 
 REQUEST_SECONDS = 10
 """Longest request: `lease` counts on it."""

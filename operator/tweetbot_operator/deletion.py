@@ -16,7 +16,7 @@ from tweetbot_operator.policies.ending import explain_failure
 from tweetbot_operator.policies.retry import choose_pause
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.resolve import locate_folder
-from tweetbot_operator.situation import CHECK_SECONDS, Plan, Situation
+from tweetbot_operator.situation import JOB_CHECK_SECONDS, Plan, Situation
 
 _WAY_OUT = f"to keep the files and let the bot go, set the annotation {names.ANNOTATION_SKIP_PURGE}=true"
 
@@ -77,7 +77,7 @@ def _stop_everything(situation: Situation) -> Plan | None:
         return None
     verdict = Verdict(Reason.PURGING, f"{(at_work or pods)[0].key.name} is being stopped")
     deletable = tuple(job for job in at_work if not job.is_deleting)
-    return Plan(delete=deletable, status=status.working(bot, "Deleting", verdict, now), requeue_after=CHECK_SECONDS)
+    return Plan(delete=deletable, status=status.working(bot, "Deleting", verdict, now), requeue_after=JOB_CHECK_SECONDS)
 
 
 def _begin(situation: Situation) -> Plan:

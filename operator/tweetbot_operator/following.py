@@ -15,7 +15,7 @@ from tweetbot_operator.policies.queue import renew_quota
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.policies.waiting import describe_wait, describe_work, name_phase, seconds_until_told
 from tweetbot_operator.sharing import is_shared
-from tweetbot_operator.situation import CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
+from tweetbot_operator.situation import JOB_CHECK_SECONDS, START_CHECK_SECONDS, Plan, Situation
 
 
 def follow_job(situation: Situation, run: Run) -> Plan:
@@ -67,8 +67,8 @@ def _describe_job(situation: Situation, run: Run) -> tuple[Verdict, float]:
     job, pod, laggard, since = observed.job, observed.pod, observed.laggard, observed.listening_since
     assert job  # noqa: S101 - the caller has looked
     if job.state == "suspended":
-        is_young = (situation.now - job.created).total_seconds() < CHECK_SECONDS
-        pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else CHECK_SECONDS
+        is_young = (situation.now - job.created).total_seconds() < JOB_CHECK_SECONDS
+        pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else JOB_CHECK_SECONDS
         return describe_wait(job, run.job_kind, pod, None, observed.queue_word), pause
     too_early = seconds_until_told(laggard, len(job.owners), situation.now)
     if too_early > 0:
@@ -80,22 +80,23 @@ def _describe_job(situation: Situation, run: Run) -> tuple[Verdict, float]:
     since = max((time for time in (since, heard) if time is not None), default=None)
     seconds = silence.seconds_until_silent(status, pod, since, timeout, situation.now)
     if seconds is not None and seconds <= 0:
-        return silence.describe_silence(status, pod, since), CHECK_SECONDS
-    return describe_wait(job, run.job_kind, laggard, observed.warning), CHECK_SECONDS if seconds is None else seconds
+        return silence.describe_silence(status, pod, since), JOB_CHECK_SECONDS
+    verdict = describe_wait(job, run.job_kind, laggard, observed.warning)
+    return verdict, JOB_CHECK_SECONDS if seconds is None else seconds
 
 
 def _take_report(situation: Situation) -> tuple[dict[str, Any], float]:
     """Return the status fields that the trainer's progress changes now, and when to look again."""
     current, report, job = situation.bot.status, situation.observed.report, situation.observed.job
     if job is not None and job.state == "suspended":
-        return {"stage": None}, CHECK_SECONDS
+        return {"stage": None}, JOB_CHECK_SECONDS
     if report is None or not heartbeat.is_news(current, report):
-        return {}, CHECK_SECONDS
+        return {}, JOB_CHECK_SECONDS
     num_bots = len(job.owners) if job else 1
     seconds = heartbeat.seconds_until_due(current, report, num_bots, situation.now)
     if seconds > 0:
         return {}, seconds
-    return {"stage": report.message.stage, "progress": heartbeat.advance(current.progress, report)}, CHECK_SECONDS
+    return {"stage": report.message.stage, "progress": heartbeat.advance(current.progress, report)}, JOB_CHECK_SECONDS
 
 
 def _note_start(run: Run, job: ObservedJob, pod: ObservedPod | None) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tweetbot_operator.cluster import AlreadyExistsError, Cluster, ClusterError, ConflictError, Document, GoneError
-from tweetbot_operator.observed import Key
+from tweetbot_operator.cluster import AlreadyExistsError, Cluster, ClusterError, ConflictError, GoneError
+from tweetbot_operator.observed import Document, Key
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 from tweetbot_api.messages import BotOutcome, ProgressMessage
 from tweetbot_api.termination import decode_termination
 
-Document = Mapping[str, Any]
+Document = dict[str, Any]
+"""A Kubernetes object, or a part of one, as JSON."""
 JobState = Literal["active", "suspended", "succeeded", "failed"]
 
 

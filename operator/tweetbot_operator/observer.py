@@ -17,7 +17,7 @@ from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod, 
 from tweetbot_operator.policies.queue import tell_quota
 from tweetbot_operator.reading import read_warning, read_workloads
 from tweetbot_operator.sharing import is_shared
-from tweetbot_operator.situation import CHECK_SECONDS
+from tweetbot_operator.situation import JOB_CHECK_SECONDS
 from tweetbot_operator.store import Store, read_key
 
 _PATIENCE = timedelta(seconds=15)
@@ -87,7 +87,7 @@ class Observer:
             return None
         key = _job_key(bot, run.job_name)
         job = self._store.jobs.get(key)
-        is_stale = self._uptime() - self._store.jobs.last_seen(key) > CHECK_SECONDS
+        is_stale = self._uptime() - self._store.jobs.last_seen(key) > JOB_CHECK_SECONDS
         if (run.job_uid is not None and job is None) or (job is not None and is_stale):
             job = fetch_job(self._cluster, self._store, key, self._uptime())
             if job is None:

@@ -246,7 +246,7 @@ class Reconciler:
         except ClusterError as error:
             logger.debug("event not made namespace=%s name=%s reason=%s", *_name(bot), error)
 
-    def _refuse_spec(self, document: Mapping[str, Any], error: ValidationError) -> None:
+    def _refuse_spec(self, document: Document, error: ValidationError) -> None:
         """Report a spec that this operator cannot read: one bad object must not stop the others."""
         bot = read_without_spec(document, TweetBotStatus)
         verdict = Verdict(Reason.INVALID_SPEC, tell_problem(error))

@@ -11,7 +11,7 @@ from tweetbot_operator.observed import Observed, ObservedJob
 from tweetbot_operator.policies.batching import Candidate
 from tweetbot_operator.settings import OperatorSettings
 
-CHECK_SECONDS = 300
+JOB_CHECK_SECONDS = 300
 """How often a Job that is at work is looked at without being asked: an event of a watch can be lost."""
 START_CHECK_SECONDS = 20
 """How often a Job whose pod is missing or does not start is looked at: only Events tell why, and none is watched."""

@@ -9,7 +9,7 @@ from tweetbot_operator.settings import Server, SettingsError
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 60.0
+_RELOAD_SECONDS = 60.0
 _FILES = ("tls.crt", "tls.key", "ca.crt")
 
 
@@ -44,7 +44,7 @@ class Certificate:
     async def watch(self) -> None:
         """Read the files again from time to time, until cancelled."""
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.sleep(_RELOAD_SECONDS)
             try:
                 if self.reload():
                     logger.info("certificate read again")

@@ -28,7 +28,7 @@ WRITE_SECONDS = 10
 """The status is written at most this often while bots are at work."""
 LIST_SECONDS = 60
 """How often a ConfigMap with handles is read: it is not watched."""
-CHECK_SECONDS = 300
+BATCH_CHECK_SECONDS = 300
 """How often a batch is looked at without being asked: an event can be lost, and none tells that a name is free."""
 _MOST_AT_ONCE = 50
 """Bots made in one look: batches take turns."""
@@ -187,7 +187,7 @@ def _finish(batch: TweetBotBatch, observed: ObservedBatch, wanted: TweetBotBatch
     if batch.spec.handles_from:
         looks.append(LIST_SECONDS)
     if wanted.completion_time is None or observed.taken:
-        looks.append(CHECK_SECONDS)
+        looks.append(BATCH_CHECK_SECONDS)
     if observed.refusal:
         looks.append(max((observed.refusal.retry_at - now).total_seconds(), 1))
     is_new = wanted.to_wire() != batch.status.to_wire()

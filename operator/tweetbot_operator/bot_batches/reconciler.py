@@ -25,13 +25,12 @@ from tweetbot_operator.cluster import (
     AlreadyExistsError,
     Cluster,
     ConflictError,
-    Document,
     GoneError,
     RefusedError,
     TransientError,
 )
 from tweetbot_operator.merge_patch import diff
-from tweetbot_operator.observed import Key
+from tweetbot_operator.observed import Document, Key
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.unreadable import read_without_spec, tell_problem
