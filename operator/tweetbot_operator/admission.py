@@ -41,7 +41,7 @@ class Admission:
         """Raise DeniedError unless the pod may say this; return False if it was said and stored before."""
         bot_name = message.bot
         job = await self.find_job(identity, bot_name)
-        bot = await self._find_bot(Key(bot_name.namespace, bot_name.name), bot_name.uid)
+        bot = await self._find_bot(Key.of(bot_name), bot_name.uid)
         if "deletionTimestamp" in bot["metadata"] and message.job_kind != "purge":
             # It stays until its files are deleted, and nothing may be written for it meanwhile.
             raise DeniedError(410, "Gone", f"the TweetBot {bot_name.name} is being deleted")
@@ -65,7 +65,7 @@ class Admission:
         return job
 
     async def _find_pod(self, identity: PodIdentity) -> ObservedPod:
-        key = Key(identity.namespace, identity.name)
+        key = Key.of(identity)
         pod = self._store.pods.get(key)
         if pod is None or pod.uid != identity.uid:
             try:

@@ -83,7 +83,7 @@ async def run(settings: OperatorSettings, certificate: Certificate, identity: st
         if settings.lease is None:
             await _act(settings, certificate, cluster, metrics, trouble)
             return
-        key = Key(settings.lease.namespace, settings.lease.name)
+        key = Key.of(settings.lease)
         lease = Lease(cluster, key, identity, clock=_now, uptime=time.monotonic)
         cluster.fence(lease.may_act)
         logger.info("standing by identity=%s", identity)
@@ -99,7 +99,7 @@ async def _act(
     settings: OperatorSettings, certificate: Certificate, cluster: Cluster, metrics: Metrics, trouble: "_Trouble"
 ) -> None:
     """Learn what there is, then serve, work and watch until told to stop."""
-    parts = build_parts(settings, certificate, cluster, metrics, asyncio.get_running_loop())
+    parts = build_parts(settings, certificate, cluster, metrics, asyncio.get_running_loop(), _now)
     ready = trouble.start_watching(len(settings.namespaces) or 1)
     await parts.listing.sync()
     async with (

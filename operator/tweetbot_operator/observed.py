@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from tweetbot_api.messages import BotOutcome, ProgressMessage
 from tweetbot_api.termination import decode_termination
@@ -17,11 +17,26 @@ Document = dict[str, Any]
 JobState = Literal["active", "suspended", "succeeded", "failed"]
 
 
+class _Named(Protocol):
+    """Metadata, or what else names a namespaced object."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
 class Key(NamedTuple):
     """Name of a namespaced object."""
 
     namespace: str
     name: str
+
+    @classmethod
+    def of(cls, named: _Named) -> "Key":
+        """Return the name that stands there."""
+        return cls(named.namespace, named.name)
 
 
 class Owner(NamedTuple):

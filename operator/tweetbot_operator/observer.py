@@ -57,7 +57,7 @@ class Observer:
         pods = self._find_pods(bot, run, job)
         other_jobs = tuple(other for other in self._find_jobs(bot) if other.key.name != run.job_name)
         former_pods = self._find_former_pods(bot, run) if job is None else []
-        key, attempt = _name(bot), Attempt(bot.metadata.uid, run.id, run.job_kind, run.attempt)
+        key, attempt = Key.of(bot.metadata), Attempt(bot.metadata.uid, run.id, run.job_kind, run.attempt)
         return Observed(
             job=job,
             pods=pods,
@@ -76,11 +76,11 @@ class Observer:
         )
 
     def _find_jobs(self, bot: TweetBot) -> tuple[ObservedJob, ...]:
-        return tuple(job for job in self._store.jobs.of(_name(bot)) if job.is_owned_by(bot.metadata.uid))
+        return tuple(job for job in self._store.jobs.of(Key.of(bot.metadata)) if job.is_owned_by(bot.metadata.uid))
 
     def _find_needed(self, bot: TweetBot, jobs: tuple[ObservedJob, ...]) -> frozenset[Key]:
         shared = (job.key for job in jobs if job.is_shared)
-        return frozenset(key for key in shared if set(self._store.bots_of_job(key)) - {_name(bot)})
+        return frozenset(key for key in shared if set(self._store.bots_of_job(key)) - {Key.of(bot.metadata)})
 
     def _find_job(self, bot: TweetBot, run: Run) -> ObservedJob | None:
         if run.job_name is None:
@@ -158,10 +158,6 @@ class Observer:
 def _is_before_purge(bot: TweetBot, run: Run) -> bool:
     """Tell whether the bot is being deleted and its purge Job is not known to be there."""
     return bot.metadata.deletion_timestamp is not None and (run.job_kind != "purge" or run.job_uid is None)
-
-
-def _name(bot: TweetBot) -> Key:
-    return Key(bot.metadata.namespace, bot.metadata.name)
 
 
 def _job_key(bot: TweetBot, job_name: str) -> Key:

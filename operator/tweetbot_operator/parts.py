@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from tweetbot_api.messages import HandlesMessage
 from tweetbot_operator.admission import Admission
@@ -66,6 +67,7 @@ def build_parts(
     cluster: Cluster,
     metrics: Metrics,
     loop: asyncio.AbstractEventLoop,
+    clock: Callable[[], datetime],
 ) -> Parts:
     """Make all of them. Their methods may be called in threads; what they ask for is asked for in the loop."""
     store, roster, inbox = Store(), Roster(), Inbox()
@@ -82,13 +84,13 @@ def build_parts(
             store=store,
             inbox=inbox,
             operator_ca=lambda: certificate.authority,
-            clock=_now,
+            clock=clock,
             uptime=time.monotonic,
         ),
         waiting=waiting,
         settings=settings,
         metrics=metrics,
-        clock=_now,
+        clock=clock,
         uptime=time.monotonic,
     )
     dispatcher = Dispatcher(
@@ -100,7 +102,7 @@ def build_parts(
         operator_ca=lambda: certificate.authority,
         ask_for=lambda key: call_soon(loop, queue.add, key),
         metrics=metrics,
-        clock=_now,
+        clock=clock,
         uptime=time.monotonic,
         map_all=ThreadPoolExecutor(ASSIGNING_THREADS, thread_name_prefix="assign").map,
     )
@@ -112,16 +114,16 @@ def build_parts(
             store=store,
             roster=roster,
             operator_ca=lambda: certificate.authority,
-            clock=_now,
+            clock=clock,
             uptime=time.monotonic,
         ),
         settings=settings,
-        clock=_now,
+        clock=clock,
     )
 
     def keep_handles(message: HandlesMessage) -> None:
         batch_reconciler.keep_handles(message)
-        call_soon(loop, batch_queue.add, Key(message.batch.namespace, message.batch.name))
+        call_soon(loop, batch_queue.add, Key.of(message.batch))
 
     feed = Feed(store, queue, roster, batch_queue, time.monotonic)
     return Parts(
@@ -139,10 +141,6 @@ def build_parts(
             ask_for=queue.add,
             keep_handles=keep_handles,
             metrics=metrics,
-            clock=_now,
+            clock=clock,
         ),
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

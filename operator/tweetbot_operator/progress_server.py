@@ -15,13 +15,13 @@ from pydantic import ValidationError
 
 from tweetbot_api.messages import HandlesMessage, ProgressMessage, ResultMessage
 from tweetbot_api.names import HANDLES_PATH, PROGRESS_PATH, RESULT_PATH
+from tweetbot_api.problems import tell_problems
 from tweetbot_operator.admission import Admission, DeniedError
 from tweetbot_operator.cluster import ClusterError
 from tweetbot_operator.inbox import Attempt, Inbox
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key, Report
 from tweetbot_operator.tokens import PodIdentity, TokenReviewer
-from tweetbot_operator.unreadable import tell_problem
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class ProgressServer:
         identity = await self._authenticate(request)
         message = await _read(request, ProgressMessage)
         await self._admission.check(identity, message)
-        key = Key(message.bot.namespace, message.bot.name)
+        key = Key.of(message.bot)
         received = self._clock().replace(microsecond=0)
         attempt = Attempt.of(message.bot, message.job_kind)
         self._inbox.put_report(key, attempt, Report(message=message, received=received))
@@ -83,7 +83,7 @@ class ProgressServer:
         message = await _read(request, ResultMessage)
         if not await self._admission.check(identity, message):
             return web.json_response({})
-        key = Key(message.bot.namespace, message.bot.name)
+        key = Key.of(message.bot)
         attempt = Attempt.of(message.bot, message.job_kind)
         stored = self._inbox.put_result(key, attempt, message.outcome, identity.uid)
         self._ask_for(key)
@@ -131,7 +131,7 @@ async def _read(request: web.Request, model: type[_Message]) -> _Message:
     try:
         return model.model_validate_json(await request.read())
     except ValidationError as error:
-        raise DeniedError(422, "Invalid", tell_problem(error)) from None
+        raise DeniedError(422, "Invalid", tell_problems(error)[0]) from None
 
 
 def _refuse(code: int, reason: str, message: str) -> web.Response:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
+from tweetbot_api.problems import tell_problems
 from tweetbot_api.status import TweetBotStatus
 from tweetbot_api.types import TweetBot
 from tweetbot_operator import status
@@ -40,7 +41,7 @@ from tweetbot_operator.reading import read_job
 from tweetbot_operator.settings import OperatorSettings
 from tweetbot_operator.situation import Plan
 from tweetbot_operator.store import Store
-from tweetbot_operator.unreadable import read_if_possible, read_without_spec, tell_problem
+from tweetbot_operator.unreadable import read_if_possible, read_without_spec
 from tweetbot_operator.waiting import Waiting
 from tweetbot_operator.workqueue import TryAgainError
 
@@ -152,7 +153,7 @@ class Reconciler:
         if plan.candidate is not None:
             self._waiting.put(plan.candidate, self._uptime())
         else:
-            self._waiting.drop(_name(bot))
+            self._waiting.drop(Key.of(bot.metadata))
         if plan.needs_shared_job and bot.status.run and bot.status.run.job_name:
             self._waiting.ask_for_job(Key(bot.metadata.namespace, bot.status.run.job_name))
 
@@ -164,7 +165,7 @@ class Reconciler:
                 self._cluster.apply(manifest)
         except RefusedError as error:
             message = f"Kubernetes refuses the run's Job or ConfigMap: {error}"
-            logger.warning("objects refused namespace=%s name=%s reason=%s", *_name(bot), error)
+            logger.warning("objects refused namespace=%s name=%s reason=%s", *Key.of(bot.metadata), error)
             if bot.metadata.deletion_timestamp is None:
                 refused = status.working(bot, "Pending", Verdict(Reason.PENDING, message), self._clock())
             else:
@@ -187,12 +188,12 @@ class Reconciler:
         else:
             kind = manifest["metadata"]["labels"][names.LABEL_JOB_KIND]
             self._metrics.jobs_created.labels(kind).inc()
-            logger.info("job created namespace=%s name=%s job=%s", *_name(bot), key.name)
+            logger.info("job created namespace=%s name=%s job=%s", *Key.of(bot.metadata), key.name)
         self._store.put_job(document, self._uptime())
 
     def _confirm(self, bot: TweetBot) -> None:
         """Make sure that the bot is still as we know it: an attempt of the past must not be tried again."""
-        document = self._cluster.get(names.KIND, _name(bot))
+        document = self._cluster.get(names.KIND, Key.of(bot.metadata))
         if document["metadata"]["resourceVersion"] != bot.metadata.resource_version:
             self._store.put_bot(document)
             raise ConflictError(f"the TweetBot {bot.metadata.name} has changed meanwhile")
@@ -210,9 +211,9 @@ class Reconciler:
         if not patch:
             return None
         try:
-            document = self._cluster.patch_status(_name(bot), bot.metadata.resource_version, patch)
+            document = self._cluster.patch_status(Key.of(bot.metadata), bot.metadata.resource_version, patch)
         except GoneError:
-            self._store.drop_bot(_name(bot))
+            self._store.drop_bot(Key.of(bot.metadata))
             return None
         self._store.put_bot(document)
         self._metrics.status_writes.inc()
@@ -221,9 +222,9 @@ class Reconciler:
     def _write_finalizers(self, bot: TweetBot, finalizers: Sequence[str]) -> None:
         """Write the finalizers; the last one that goes lets the bot go."""
         try:
-            document = self._cluster.patch_finalizers(_name(bot), bot.metadata.resource_version, finalizers)
+            document = self._cluster.patch_finalizers(Key.of(bot.metadata), bot.metadata.resource_version, finalizers)
         except GoneError:
-            self._store.drop_bot(_name(bot))
+            self._store.drop_bot(Key.of(bot.metadata))
             return
         self._store.put_bot(document)
 
@@ -244,17 +245,13 @@ class Reconciler:
         try:
             self._cluster.create(build_event(bot, announcement, self._clock()))
         except ClusterError as error:
-            logger.debug("event not made namespace=%s name=%s reason=%s", *_name(bot), error)
+            logger.debug("event not made namespace=%s name=%s reason=%s", *Key.of(bot.metadata), error)
 
     def _refuse_spec(self, document: Document, error: ValidationError) -> None:
         """Report a spec that this operator cannot read: one bad object must not stop the others."""
         bot = read_without_spec(document, TweetBotStatus)
-        verdict = Verdict(Reason.INVALID_SPEC, tell_problem(error))
+        verdict = Verdict(Reason.INVALID_SPEC, tell_problems(error)[0])
         self._write_status(bot, status.stalled(bot, verdict, self._clock()))
-
-
-def _name(bot: status.Bot) -> Key:
-    return Key(bot.metadata.namespace, bot.metadata.name)
 
 
 def _job_of(plan: Plan) -> str | None:

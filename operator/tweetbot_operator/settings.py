@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tweetbot_api.model import ApiModel
+from tweetbot_api.problems import tell_problems
 from tweetbot_api.source_access import SourceAccess
 from tweetbot_api.spec.fields import KubernetesName, Quantity
 from tweetbot_api.spec.output import S3Output, WandbTracking
@@ -136,5 +137,4 @@ def load_settings(path: Path) -> OperatorSettings:
     except (OSError, yaml.YAMLError) as error:
         raise SettingsError(f"cannot read the settings file {path}: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise SettingsError(f"{path}: {problems}") from error
+        raise SettingsError(f"{path}: {'; '.join(tell_problems(error))}") from error

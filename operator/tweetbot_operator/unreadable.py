@@ -1,4 +1,4 @@
-"""What this operator cannot read, such as a bot that a newer CRD let in: what is wrong with it, and what is left."""
+"""What this operator cannot read, such as a bot that a newer CRD let in: what is left."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,9 +34,3 @@ def read_without_spec(document: Mapping[str, Any], status: type[_Status]) -> Unr
         metadata=ObjectMeta.model_validate(document["metadata"]),
         status=status.model_validate(document.get("status") or {}),
     )
-
-
-def tell_problem(error: ValidationError) -> str:
-    """Return the first thing that is wrong, after the path of its field."""
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"

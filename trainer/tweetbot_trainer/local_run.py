@@ -14,6 +14,7 @@ from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import BotOutcome
 from tweetbot_api.model import ApiModel
 from tweetbot_api.names import JobKind
+from tweetbot_api.problems import tell_problems
 from tweetbot_api.runconfig import BotIdentity, HuggingFaceTarget, RunConfig, S3Location, WandbConfig
 from tweetbot_api.source_access import SourceAccess
 from tweetbot_api.spec.handles import normalize_handles
@@ -120,8 +121,7 @@ def _validated(model: type[_Model], document: Any, path: Path) -> _Model:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc'])) or 'document'}: {item['msg']}" for item in error.errors()]
-        message = "\n".join([f"{path} is not a valid {model.__name__}:", *problems])
+        message = "\n  ".join([f"{path} is not a valid {model.__name__}:", *tell_problems(error)])
         raise TrainerError(Reason.INVALID_SPEC, message) from error
 
 

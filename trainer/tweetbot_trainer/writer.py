@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from tweetbot_api.conditions import Reason
+from tweetbot_api.problems import tell_problems
 from tweetbot_api.spec.generation import Generation
 from tweetbot_trainer.distributed import local_device, use_available_cpus
 from tweetbot_trainer.errors import TrainerError
@@ -39,7 +40,7 @@ def _saved_generation(folder: Path, prompt: str) -> Generation:
     try:
         return Generation(prompts=[prompt], **{name: saved[name] for name in _SAVED if saved.get(name) is not None})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        problems = "; ".join(tell_problems(error))
         raise TrainerError(
             Reason.INVALID_SPEC, f"the prompt or the settings in {path.name} cannot be used: {problems}"
         ) from error

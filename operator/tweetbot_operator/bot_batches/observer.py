@@ -66,7 +66,7 @@ class BatchObserver:
 
     def observe(self, batch: TweetBotBatch) -> ObservedBatch:
         """Return the world as far as it matters to this batch."""
-        key = Key(batch.metadata.namespace, batch.metadata.name)
+        key = Key.of(batch.metadata)
         notes = self._notes_of(key, batch.metadata.uid)
         notes.taken = {name: uid for name, uid in notes.taken.items() if self._is_there(key.namespace, name, uid)}
         self._read_list(batch, notes)

@@ -14,6 +14,7 @@ from tweetbot_api import names
 from tweetbot_api.bot_batch import TweetBotBatch, TweetBotBatchStatus
 from tweetbot_api.conditions import Reason
 from tweetbot_api.messages import HandlesMessage
+from tweetbot_api.problems import tell_problems
 from tweetbot_operator.bot_batches import report
 from tweetbot_operator.bot_batches.list_job import build_handles
 from tweetbot_operator.bot_batches.member import Member, read_batch
@@ -33,7 +34,7 @@ from tweetbot_operator.merge_patch import diff
 from tweetbot_operator.observed import Document, Key
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.settings import OperatorSettings
-from tweetbot_operator.unreadable import read_without_spec, tell_problem
+from tweetbot_operator.unreadable import read_without_spec
 from tweetbot_operator.workqueue import TryAgainError
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class BatchReconciler:
         except ValidationError as error:
             self._refuse_spec(document, error)
             return None
-        key = _name(batch)
+        key = Key.of(batch.metadata)
         observed = self._observer.observe(batch)
         plan = make_batch_plan(batch, observed, self._settings, self._clock())
         if plan.status is not None:
@@ -120,7 +121,7 @@ class BatchReconciler:
             document = self._cluster.get(names.KIND, Key(batch.metadata.namespace, name))
             owner = read_batch(document)
             if owner is None or owner.uid != batch.metadata.uid:
-                self._observer.note_taken(_name(batch), name, document["metadata"]["uid"])
+                self._observer.note_taken(Key.of(batch.metadata), name, document["metadata"]["uid"])
                 return
         self._roster.put_member(document)
 
@@ -139,7 +140,7 @@ class BatchReconciler:
         patch = diff(batch.status.to_wire(), wanted.to_wire())
         if not patch:
             return
-        key = _name(batch)
+        key = Key.of(batch.metadata)
         try:
             document = self._cluster.patch_status(key, batch.metadata.resource_version, patch, names.BATCH_KIND)
         except GoneError:
@@ -151,9 +152,5 @@ class BatchReconciler:
     def _refuse_spec(self, document: Document, error: ValidationError) -> None:
         """Report a spec that this operator cannot read: one bad object must not stop the others."""
         batch = read_without_spec(document, TweetBotBatchStatus)
-        verdict = Verdict(Reason.INVALID_SPEC, tell_problem(error))
+        verdict = Verdict(Reason.INVALID_SPEC, tell_problems(error)[0])
         self._write_status(batch, report.stalled(batch, verdict, self._clock()))
-
-
-def _name(batch: report.Batch) -> Key:
-    return Key(batch.metadata.namespace, batch.metadata.name)

@@ -70,7 +70,7 @@ def build_candidate(
     now: datetime,
 ) -> Candidate:
     """Return what the choice of a batch needs to know of an attempt."""
-    key = Key(bot.metadata.namespace, bot.metadata.name)
+    key = Key.of(bot.metadata)
     run = bot.status.run
     tokens = dataset.tokens * bot.spec.training.epochs if dataset and kind == "train" else 0
     return Candidate(
