@@ -4,12 +4,14 @@ from typing import Any
 
 from tweetbot_api import names
 from tweetbot_api.conditions import Reason
+from tweetbot_api.messages import BotOutcome, Unchanged
 from tweetbot_api.names import JobKind
 from tweetbot_api.status import Failure, Run
 from tweetbot_operator import status
 from tweetbot_operator.builders.event import Announcement
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.builders.pod import count_nodes
+from tweetbot_operator.observed import Observed
 from tweetbot_operator.policies import heartbeat
 from tweetbot_operator.policies.accounting import Holding, close_attempt, count_end
 from tweetbot_operator.policies.batching import build_candidate
@@ -52,36 +54,60 @@ def make_job(situation: Situation, run: Run) -> Plan:
 
 
 def advance(situation: Situation, run: Run) -> Plan:
-    """Go on from a Job that has done its work: to the train Job, or to the end."""
-    bot, now, outcome = situation.bot, situation.now, situation.observed.outcome
+    """Go on from a Job that has done its work: to the end, or to the train Job."""
+    outcome = situation.observed.outcome
     assert outcome  # noqa: S101 - the caller has looked
     run = _close(situation, run)
     if outcome.manifest_sha256 is not None:
-        output = locate_output(bot, situation.settings)
-        events = [Announcement(Reason.SUCCEEDED, f"the model is stored at {output.uri}", run.job_name)]
-        if outcome.hugging_face and outcome.hugging_face.failure:
-            message = f"{outcome.hugging_face.url}: {outcome.hugging_face.failure}"
-            events.append(Announcement(Reason.HUB_PUSH_FAILED, message, run.job_name, is_warning=True))
-        return Plan(status=status.completed(bot, run, outcome, output, now), events=tuple(events))
+        return _complete_run(situation, run, outcome)
     if outcome.unchanged is not None:
-        wanted = bot.spec.schedule.min_new_posts if bot.spec.schedule else 1
-        message = f"{outcome.unchanged.new_posts} new posts, fewer than {wanted}; the former model stays"
-        event = Announcement(Reason.UNCHANGED, message, run.job_name)
-        return Plan(status=status.unchanged(bot, run, message, now), events=(event,))
+        return _end_unchanged(situation, run, outcome.unchanged)
+    return _go_on_to_train(situation, run, outcome)
+
+
+def _complete_run(situation: Situation, run: Run, outcome: BotOutcome) -> Plan:
+    """Let the run end with the model that is stored."""
+    output = locate_output(situation.bot, situation.settings)
+    events = [Announcement(Reason.SUCCEEDED, f"the model is stored at {output.uri}", run.job_name)]
+    if outcome.hugging_face and outcome.hugging_face.failure:
+        message = f"{outcome.hugging_face.url}: {outcome.hugging_face.failure}"
+        events.append(Announcement(Reason.HUB_PUSH_FAILED, message, run.job_name, is_warning=True))
+    wanted = status.completed(situation.bot, run, outcome, output, situation.now)
+    return Plan(status=wanted, events=tuple(events))
+
+
+def _end_unchanged(situation: Situation, run: Run, found: Unchanged) -> Plan:
+    """Let the run end with the former model, for there is too little to learn from."""
+    bot = situation.bot
+    wanted = bot.spec.schedule.min_new_posts if bot.spec.schedule else 1
+    message = f"{found.new_posts} new posts, fewer than {wanted}; the former model stays"
+    event = Announcement(Reason.UNCHANGED, message, run.job_name)
+    return Plan(status=status.unchanged(bot, run, message, situation.now), events=(event,))
+
+
+def _go_on_to_train(situation: Situation, run: Run, outcome: BotOutcome) -> Plan:
+    """Give the prepared bot to its train Job, or let it wait for others to share one with."""
+    bot, observed = situation.bot, situation.observed
     following = _next_attempt(situation, run, "train", 1, failed_attempts=0, retry_time=None)
-    if situation.observed.assignment is not None:
-        following = following.model_copy(update={"job_name": situation.observed.assignment.job_name})
+    if observed.assignment is not None:
+        following = following.model_copy(update={"job_name": observed.assignment.job_name})
     changes = {**status.take_results(bot.status, outcome), "failure": None}
     if following.job_name is not None:
         message = f"the posts are prepared; the Job {following.job_name} trains"
         event = Announcement(Reason.TRAINING, message, following.job_name)
         return Plan(status=assigned(situation, following, changes), events=(event,), requeue_after=0)
-    if bot.spec.suspend or situation.observed.job is None or situation.observed.is_behind:
+    if bot.spec.suspend or observed.job is None or observed.is_behind:
         # Nobody may tell it again, or it waits for longer than a trainer does for its result to be stored.
-        prepared = Verdict(Reason.PENDING, "the posts are prepared; the bot waits for others to be trained with")
-        verdict = describe_line() if situation.observed.is_behind else prepared
-        return Plan(status=status.working(bot, "Pending", verdict, now, **changes, run=following), requeue_after=0)
-    return Plan(candidate=build_candidate(bot, "train", 1, 0, outcome.dataset, situation.settings, now))
+        wanted = status.working(bot, "Pending", _explain_wait(observed), situation.now, **changes, run=following)
+        return Plan(status=wanted, requeue_after=0)
+    return Plan(candidate=build_candidate(bot, "train", 1, 0, outcome.dataset, situation.settings, situation.now))
+
+
+def _explain_wait(observed: Observed) -> Verdict:
+    """Return why a prepared bot is not trained yet."""
+    if observed.is_behind:
+        return describe_line()
+    return Verdict(Reason.PENDING, "the posts are prepared; the bot waits for others to be trained with")
 
 
 def fail_attempt(situation: Situation, run: Run) -> Plan:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from tweetbot_api.conditions import Reason
-from tweetbot_api.status import Run
+from tweetbot_api.status import Run, TweetBotStatus
 from tweetbot_operator import status
 from tweetbot_operator.builders.manifest import Manifest, build_config_map
 from tweetbot_operator.builders.service import build_service
-from tweetbot_operator.observed import ObservedJob, ObservedPod
+from tweetbot_operator.observed import Observed, ObservedJob, ObservedPod
 from tweetbot_operator.policies import heartbeat, silence
 from tweetbot_operator.policies.deadline import seconds_left
 from tweetbot_operator.policies.ending import explain_failure
@@ -20,37 +20,51 @@ from tweetbot_operator.situation import JOB_CHECK_SECONDS, START_CHECK_SECONDS, 
 
 def follow_job(situation: Situation, run: Run) -> Plan:
     """Report on a Job that is not finished."""
-    bot, observed, now = situation.bot, situation.observed, situation.now
-    job, pod = observed.job, observed.pod
+    bot, observed = situation.bot, situation.observed
+    job, pod, shares = observed.job, observed.pod, is_shared(bot, run)
     assert job  # noqa: S101 - the caller has looked
-    is_new, shares = run.job_uid is None, is_shared(bot, run)
-    changes, requeue_after = _take_report(situation)
-    verdict, seconds = _describe_job(situation, run)
-    if is_new and not shares:
-        run = run.model_copy(update={"job_uid": job.uid, "retry_time": None})
-        changes["run"] = run
-    if pod and not job.is_held_back and observed.outcome and observed.outcome.failure:
-        # Another attempt may follow, but only once this Job is known to make no other pod.
-        changes["failure"] = explain_failure(observed)
-    phase = name_phase(job, run.job_kind)
-    quota = renew_quota(job, observed.queue_word, bot.status)
-    wanted = status.note_quota(bot, status.working(bot, phase, verdict, now, **changes), quota, now)
+    report, seconds_to_report = _take_report(situation)
+    verdict, seconds_to_look = _describe_job(situation, run)
+    needs_manifest = _may_lack_manifest(run, pod, shares=shares) or verdict.reason == Reason.POD_NOT_STARTED
+    run = run if shares else _record_job(run, job)
+    wanted = _tell(situation, run, job, verdict, {**report, **_take_failure(observed, job)})
     if wanted != bot.status:
         # Worth no write of their own: they only count should the pod or a shared Job vanish before its end is seen.
         run = run.model_copy(update={"job_uid": job.uid, **_note_start(run, job, pod)})
-        working = status.working(bot, phase, verdict, now, **{**changes, "run": run})
-        wanted = status.note_quota(bot, working, quota, now)
-    left = seconds_left(bot.spec, run, observed.pods, now)
-    # A bot's own Job is recorded once its manifest is made; the pod of a shared one may lack it as long as it waits.
-    may_lack_manifest = (is_new or shares) and (pod is None or pod.phase == "Pending")
-    # A manifest that somebody deleted shows as a volume that cannot be mounted.
-    needs_manifest = may_lack_manifest or verdict.reason == Reason.POD_NOT_STARTED
+        wanted = wanted.model_copy(update={"run": run})
+    looks = (seconds_to_report, seconds_to_look, seconds_left(bot.spec, run, observed.pods, situation.now))
     return Plan(
         apply=_build_furniture(situation, run, job) if needs_manifest and not shares else (),
         needs_shared_job=needs_manifest and shares,
         status=wanted,
-        requeue_after=min(time for time in (requeue_after, seconds, left) if time is not None),
+        requeue_after=min(seconds for seconds in looks if seconds is not None),
     )
+
+
+def _may_lack_manifest(run: Run, pod: ObservedPod | None, *, shares: bool) -> bool:
+    """Tell whether the manifest may not have been made yet; one that was deleted shows as a pod that does not start."""
+    # A bot's own Job is recorded once its manifest is made; the pod of a shared one may lack it as long as it waits.
+    return (run.job_uid is None or shares) and (pod is None or pod.phase == "Pending")
+
+
+def _record_job(run: Run, job: ObservedJob) -> Run:
+    """Return the run with its own Job, which is there."""
+    return run.model_copy(update={"job_uid": job.uid, "retry_time": None}) if run.job_uid is None else run
+
+
+def _take_failure(observed: Observed, job: ObservedJob) -> dict[str, Any]:
+    """Return what a pod has failed by: another attempt may follow once this Job is known to make no other pod."""
+    has_failed = observed.pod and not job.is_held_back and observed.outcome and observed.outcome.failure
+    return {"failure": explain_failure(observed)} if has_failed else {}
+
+
+def _tell(
+    situation: Situation, run: Run, job: ObservedJob, verdict: Verdict, changes: dict[str, Any]
+) -> TweetBotStatus:
+    """Return the status, with what the Job's queue says."""
+    bot, now = situation.bot, situation.now
+    working = status.working(bot, name_phase(job, run.job_kind), verdict, now, **changes, run=run)
+    return status.note_quota(bot, working, renew_quota(job, situation.observed.queue_word, bot.status), now)
 
 
 def _build_furniture(situation: Situation, run: Run, job: ObservedJob) -> tuple[Manifest, ...]:
