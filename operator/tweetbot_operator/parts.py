@@ -73,7 +73,7 @@ def build_parts(
     store, roster, inbox = Store(), Roster(), Inbox()
     queue: WorkQueue[Item] = WorkQueue(time.monotonic)
     batch_queue: WorkQueue[Key] = WorkQueue(time.monotonic)
-    metrics.watch(store.count_phases, lambda: len(queue))
+    metrics.watch(store.count_phases, lambda: len(queue), lambda: len(batch_queue))
     waiting = Waiting(lambda item, seconds: call_soon(loop, queue.add_after, item, seconds))
     reconciler = Reconciler(
         cluster=cluster,
@@ -118,6 +118,7 @@ def build_parts(
             uptime=time.monotonic,
         ),
         settings=settings,
+        metrics=metrics,
         clock=clock,
     )
 

@@ -76,17 +76,11 @@ class Reconciler:
 
     def reconcile(self, key: Key) -> float | None:
         """Look at one bot; return after how many seconds to look again, or None if an event will tell."""
-        with self._metrics.reconcile_seconds.time():
+        with self._metrics.bot_looks.measured():
             try:
-                requeue_after = self._reconcile(key)
+                return self._reconcile(key)
             except (ConflictError, TransientError, GoneError) as error:
-                self._metrics.reconciles.labels("retried").inc()
                 raise TryAgainError(str(error)) from error
-            except Exception:
-                self._metrics.reconciles.labels("failed").inc()
-                raise
-        self._metrics.reconciles.labels("succeeded").inc()
-        return requeue_after
 
     def _reconcile(self, key: Key) -> float | None:
         stored = self._store.bot(key)

@@ -31,6 +31,7 @@ from tweetbot_operator.cluster import (
     TransientError,
 )
 from tweetbot_operator.merge_patch import diff
+from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Document, Key
 from tweetbot_operator.policies.verdict import Verdict
 from tweetbot_operator.settings import OperatorSettings
@@ -50,12 +51,14 @@ class BatchReconciler:
         roster: Roster,
         observer: BatchObserver,
         settings: OperatorSettings,
+        metrics: Metrics,
         clock: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
         self._roster = roster
         self._observer = observer
         self._settings = settings
+        self._metrics = metrics
         self._clock = clock
 
     def reconcile(self, key: Key) -> float | None:
@@ -64,10 +67,11 @@ class BatchReconciler:
         if document is None:
             self._observer.forget(key)
             return None
-        try:
-            return self._reconcile(document)
-        except (ConflictError, TransientError, GoneError) as error:
-            raise TryAgainError(str(error)) from error
+        with self._metrics.bot_batch_looks.measured():
+            try:
+                return self._reconcile(document)
+            except (ConflictError, TransientError, GoneError) as error:
+                raise TryAgainError(str(error)) from error
 
     def _reconcile(self, document: Document) -> float | None:
         try:

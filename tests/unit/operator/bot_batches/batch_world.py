@@ -13,6 +13,7 @@ from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.listing import Listing
+from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.store import Store
 from tweetbot_operator.workqueue import TryAgainError, WorkQueue
@@ -37,7 +38,7 @@ class BatchWorld:
     def restart(self) -> None:
         """Kill the operator and start another, which lists what is there before it decides anything."""
         self.cluster.crash_at = None
-        self.store, self.roster = Store(), Roster()
+        self.store, self.roster, self.metrics = Store(), Roster(), Metrics("test")
         self.reconciler = BatchReconciler(
             cluster=self.cluster,
             roster=self.roster,
@@ -50,6 +51,7 @@ class BatchWorld:
                 uptime=self.uptime,
             ),
             settings=self.settings,
+            metrics=self.metrics,
             clock=lambda: self.now,
         )
         self.queue: WorkQueue[Key] = WorkQueue(self.uptime)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.operator.bot_batches.batch_world import BATCH, LIST, BatchWorld
 from tests.unit.operator.fake_cluster import Document
 from tests.unit.operator.kstatus import assert_obeys_kstatus
-from tweetbot_operator.cluster import RefusedError
+from tweetbot_operator.cluster import ConflictError, RefusedError
 
 
 def ready(world: BatchWorld) -> tuple[str, str]:
@@ -144,6 +144,26 @@ def test_failed_bots_are_tried_again_once_for_each_new_value() -> None:
     world.end("team-ben")
     world.settle()
     assert world.batch.status.phase == "Succeeded"
+
+
+def test_looks_at_a_batch_are_counted_by_what_came_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = BatchWorld()
+    world.reconcile()
+    world.edit(paused=True)
+    world.deliver()
+    with monkeypatch.context() as patched:
+        patched.setattr(world.cluster, "patch_status", refuse_by_conflict)
+        world.reconcile()
+
+    text = world.metrics.render().decode()
+
+    assert 'tweetbot_bot_batch_reconciles_total{result="succeeded"} 1.0' in text
+    assert 'tweetbot_bot_batch_reconciles_total{result="retried"} 1.0' in text
+    assert "tweetbot_bot_batch_reconcile_seconds_count 2.0" in text
+
+
+def refuse_by_conflict(*_: object) -> Document:
+    raise ConflictError("it has changed")
 
 
 def test_retries_keep_to_parallelism_too() -> None:
