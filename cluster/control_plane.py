@@ -26,6 +26,7 @@ LOOPBACK = "127.0.0.1"
 LOOPBACK_SERVICES = "127.96.0.0/16"
 SERVICE_HOSTS = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
                  "kubernetes.default.svc.cluster.local")  # fmt: skip
+FRONT_PROXY = "front-proxy-client"
 # Every write, by whom and when, without its body: what a test or a benchmark counts.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -149,6 +150,7 @@ class ControlPlane:
         addresses = sorted({self._address, LOOPBACK, self._service_address})
         serving = self.authority.server("kube-apiserver", addresses, SERVICE_HOSTS)
         kubelet_client = self.authority.client("kubelet-client", "kube-apiserver", "system:masters")
+        front_proxy = self.authority.client(FRONT_PROXY, FRONT_PROXY)
         tokens = self.authority.service_accounts
         root = self.authority.root.certificate
         return self._daemon(
@@ -167,6 +169,14 @@ class ControlPlane:
             f"--kubelet-client-certificate={kubelet_client.certificate}",
             f"--kubelet-client-key={kubelet_client.key}",
             "--kubelet-preferred-address-types=InternalIP",
+            # To servers of other APIs in pods, which ask it who the user is (`APIService`).
+            f"--proxy-client-cert-file={front_proxy.certificate}",
+            f"--proxy-client-key-file={front_proxy.key}",
+            f"--requestheader-client-ca-file={root}",
+            f"--requestheader-allowed-names={FRONT_PROXY}",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             f"--service-account-key-file={tokens.certificate}",
             f"--service-account-signing-key-file={tokens.key}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",

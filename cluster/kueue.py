@@ -16,6 +16,8 @@ MANIFEST = Path(__file__).parent / "manifests" / "kueue.yaml"
 MODULE = "sigs.k8s.io/kueue"
 # What users make of Kueue's kinds. While the manager runs it lets them go; without it they would stay for good.
 OBJECTS = ("workloads", "localqueues", "clusterqueues", "resourceflavors", "workloadpriorityclasses")
+# The APIs by which it tells who waits where.
+PLACES = ("v1beta1.visibility.kueue.x-k8s.io", "v1beta2.visibility.kueue.x-k8s.io")
 START_SECONDS = 180
 PROBE = '{"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "ResourceFlavor", "metadata": {"name": "probe"}}'
 
@@ -28,12 +30,17 @@ def install(paths: Paths) -> None:
     with step("starting Kueue"):
         output_of([*_kubectl(paths), "apply", "--server-side", "--filename", "-"], given=render(paths, image))
         wait_for(lambda: _takes_orders(paths), "Kueue takes no orders", START_SECONDS)
+        # Until then every listing of the cluster's APIs fails in part.
+        available = [*_kubectl(paths), "wait", "--for=condition=Available", f"--timeout={START_SECONDS}s"]
+        output_of([*available, "apiservice", *PLACES])
 
 
 def remove(paths: Paths) -> None:
     """Remove Kueue and every queue; what waits in one stays as it is."""
     kubectl = _kubectl(paths)
     with step("removing Kueue"):
+        # First what would be missed: who lists the cluster's APIs asks each of them.
+        output_of([*kubectl, "delete", "apiservice", *PLACES, "--ignore-not-found"])
         for kind in OBJECTS:
             name = f"{kind}.kueue.x-k8s.io"
             if output_of([*kubectl, "get", "crd", name, "--ignore-not-found"]):

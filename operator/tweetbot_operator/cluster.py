@@ -10,6 +10,7 @@ ClusterError
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import urllib3
@@ -118,6 +119,18 @@ class Cluster:
             except GoneError:
                 continue
         return []
+
+    def list_pending(self, namespace: str, queue: str) -> list[Document]:
+        """Return who waits in a LocalQueue, the next one first, a thousand at most; raise GoneError if nobody tells.
+
+        Source: https://kueue.sigs.k8s.io/docs/reference/kueue-visibility.v1beta1/
+        """
+        for version in _KUEUE_VERSIONS:
+            path = f"/apis/visibility.kueue.x-k8s.io/{version}/namespaces/{namespace}/localqueues/{queue}"
+            with suppress(GoneError):
+                pending: list[Document] = self._call("GET", f"{path}/pendingworkloads").get("items") or []
+                return pending
+        raise GoneError(f"nobody tells who waits in the queue {queue}")
 
     def create(self, manifest: Document) -> Document:
         """Make an object; raise AlreadyExistsError if the name is taken."""

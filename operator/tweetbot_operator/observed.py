@@ -184,6 +184,8 @@ class QueueWord:
     has_quota: bool
     reason: str
     message: str
+    place: int | None = None
+    """Its place among those that wait in its LocalQueue, 1 for the next one; None if it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

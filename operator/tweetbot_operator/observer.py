@@ -5,6 +5,7 @@ or a former pod as gone, the cluster itself is asked.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tweetbot_api import names
@@ -15,6 +16,7 @@ from tweetbot_operator.fetching import fetch_job
 from tweetbot_operator.inbox import Attempt, Inbox
 from tweetbot_operator.observed import Key, Observed, ObservedJob, ObservedPod, QueueWord, WarningEvent, find_laggard
 from tweetbot_operator.policies.queue import tell_quota
+from tweetbot_operator.queue_places import QueuePlaces
 from tweetbot_operator.reading import read_warning, read_workloads
 from tweetbot_operator.sharing import is_shared
 from tweetbot_operator.situation import JOB_CHECK_SECONDS
@@ -43,6 +45,7 @@ class Observer:
         self._clock = clock
         self._listening_since = clock()
         self._uptime = uptime
+        self._places = QueuePlaces(cluster, uptime)
 
     def observe(self, bot: TweetBot) -> Observed:
         """Return the world as far as it matters to this bot."""
@@ -120,7 +123,8 @@ class Observer:
         known = tell_quota(bot.status)
         if not job.is_held_back and known and known.has_quota:
             return None
-        return read_workloads(self._cluster.list_workloads(job.key.namespace, job.uid))
+        word = read_workloads(self._cluster.list_workloads(job.key.namespace, job.uid))
+        return replace(word, place=self._places.find(job)) if word and not word.has_quota else word
 
     def _find_former_pods(self, bot: TweetBot, run: Run) -> list[ObservedPod]:
         """Return the pods that were made before the Job that is to be made now, for this attempt or an earlier one.

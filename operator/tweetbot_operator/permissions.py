@@ -80,6 +80,12 @@ NAMESPACED: tuple[Rule, ...] = (
         why="to tell why a Job waits in its queue; of no use where Kueue is not installed",
     ),
     Rule(
+        api_groups=("visibility.kueue.x-k8s.io",),
+        resources=("localqueues/pendingworkloads",),
+        verbs=("get",),
+        why="to tell at which place of its queue a Job waits",
+    ),
+    Rule(
         api_groups=("",),
         resources=("events",),
         verbs=("list", "create"),

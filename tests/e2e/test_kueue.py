@@ -72,6 +72,7 @@ def test_a_bot_without_quota_says_in_kueues_words_what_is_missing(name: str, fir
     assert bot["status"]["phase"] == "Queued"
     assert first_at_work.reason(bot, "Reconciling") == "Queued"
     assert message in first_at_work.condition(bot, "Reconciling")["message"]
+    assert first_at_work.wait_until(name, lambda bot: "at place " in first_at_work.condition(bot, "Ready")["message"])
     first = first_at_work.wait_until("first", lambda bot: True)
     assert first_at_work.condition(first, "QuotaReserved")["status"] == "True"
 

@@ -37,6 +37,10 @@
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
   verbs: [list]
+# to tell at which place of its queue a Job waits
+- apiGroups: [visibility.kueue.x-k8s.io]
+  resources: [localqueues/pendingworkloads]
+  verbs: [get]
 # to tell of a run's turns, and to read what only an Event says: why a pod is refused or does not start
 - apiGroups: [""]
   resources: [events]

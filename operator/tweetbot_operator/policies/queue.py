@@ -6,6 +6,7 @@ from tweetbot_api.conditions import ConditionType, Reason
 from tweetbot_api.status import Failure, Run, TweetBotStatus
 from tweetbot_operator.observed import ObservedJob, ObservedPod, QueueWord
 
+_EXACT_PLACES = 10
 _ADMITTED = QueueWord(has_quota=True, reason="QuotaReserved", message="the queue has admitted the Job")
 
 
@@ -27,6 +28,15 @@ def renew_quota(job: ObservedJob, word: QueueWord | None, status: TweetBotStatus
         return word or known
     # A Job whose pods may run has its quota, even if Kueue does not answer.
     return next(item for item in (word, known, _ADMITTED) if item and item.has_quota)
+
+
+def tell_place(place: int) -> str:
+    """Return the words for a place in a queue: exact for the next ten only, as each change is a write for every bot."""
+    if place <= _EXACT_PLACES:
+        return f"at place {place}"
+    behind = place - 1
+    size = 10 ** (len(str(behind)) - 1)
+    return f"behind place {next(step * size for step in (5, 2, 1) if step * size <= behind)}"
 
 
 def is_stopped(job: ObservedJob, pods: Sequence[ObservedPod], run: Run) -> bool:

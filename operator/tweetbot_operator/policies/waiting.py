@@ -7,6 +7,7 @@ from tweetbot_api.names import JobKind
 from tweetbot_api.status import Phase
 from tweetbot_operator.observed import ObservedJob, ObservedPod, QueueWord, WarningEvent
 from tweetbot_operator.policies.heartbeat import interval_seconds
+from tweetbot_operator.policies.queue import tell_place
 from tweetbot_operator.policies.verdict import Verdict
 
 _IMAGE_REASONS = frozenset(
@@ -58,8 +59,9 @@ def describe_line() -> Verdict:
 
 def describe_queue(job_name: str, word: QueueWord | None = None) -> Verdict:
     """Return what is said of a Job that its queue holds back."""
+    place = f", {tell_place(word.place)}" if word and word.place else ""
     why = f": {word.message}" if word else ""
-    return Verdict(Reason.QUEUED, f"the Job {job_name} waits for its queue to admit it{why}")
+    return Verdict(Reason.QUEUED, f"the Job {job_name} waits for its queue to admit it{place}{why}")
 
 
 def describe_work(kind: JobKind) -> Verdict:

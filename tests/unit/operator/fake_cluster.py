@@ -5,7 +5,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tweetbot_operator.cluster import AlreadyExistsError, ConflictError, GoneError, RefusedError
+from tweetbot_operator.cluster import AlreadyExistsError, ConflictError, GoneError, RefusedError, TransientError
 from tweetbot_operator.observed import Key
 
 Document = dict[str, Any]
@@ -25,7 +25,9 @@ class FakeCluster:
         self.writes: list[str] = []
         self.reads: list[str] = []
         self.refusals: dict[str, str] = {}
-        """Kinds that may not be created, and why."""
+        """Kinds that may not be created, or `pending` that may not be read, and why."""
+        self.pending: dict[Key, list[Document]] = {}
+        """Who waits in a LocalQueue, as Kueue lists them."""
         self.tokens: dict[str, Document] = {}
         self.crash_at: int | None = None
         """The number of the write that kills the operator; None for never."""
@@ -73,6 +75,12 @@ class FakeCluster:
             for workload in self.all("Workload")
             if workload["metadata"]["labels"]["kueue.x-k8s.io/job-uid"] == job_uid
         ]
+
+    def list_pending(self, namespace: str, queue: str) -> list[Document]:
+        self.reads.append("list pending")
+        if "pending" in self.refusals:
+            raise TransientError(self.refusals["pending"])
+        return [copy(item) for item in self.pending.get(Key(namespace, queue), ())]
 
     def create(self, manifest: Document) -> Document:
         kind, key = manifest["kind"], _key(manifest)

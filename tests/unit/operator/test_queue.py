@@ -6,12 +6,15 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.operator.factories import NOW, make_failure, make_job, make_outcome, make_pod, make_tweetbot
+from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.life import Life, report
 from tests.unit.operator.world import BOT, World
 from tweetbot_api.conditions import Reason
 from tweetbot_api.status import Condition
 from tweetbot_operator.inbox import Attempt
-from tweetbot_operator.observed import Observed, ObservedJob, QueueWord, Result
+from tweetbot_operator.observed import Key, Observed, ObservedJob, QueueWord, Result
+from tweetbot_operator.policies.queue import tell_place
+from tweetbot_operator.queue_places import QueuePlaces
 from tweetbot_operator.reading import read_job, read_pod, read_workloads
 
 WAITS = QueueWord(has_quota=False, reason="Pending", message="insufficient unused quota for nvidia.com/gpu")
@@ -78,6 +81,23 @@ def test_a_queue_that_says_the_same_causes_no_write(life: Life) -> None:
     life.now = NOW + timedelta(minutes=5)
 
     assert life.step(observe(life, "suspended", WAITS)).status is None
+
+
+def test_the_bot_says_at_which_place_it_waits(life: Life) -> None:
+    life.step()
+
+    life.step(observe(life, "suspended", replace(WAITS, place=3)))
+
+    assert f"to admit it, at place 3: {WAITS.message}" in life.message
+    assert quota(life).message == WAITS.message, "the condition is Kueue's own"
+
+
+def test_far_behind_a_place_is_told_less_often() -> None:
+    told = [tell_place(place) for place in range(1, 10_001)]
+
+    assert (told[0], told[9]) == ("at place 1", "at place 10")
+    assert (told[10], told[50], told[2000]) == ("behind place 10", "behind place 50", "behind place 2000")
+    assert len(set(told)) == 19, "so many writes on the way from the very end to the next place"
 
 
 def test_without_a_word_of_the_queue_the_bot_waits_all_the_same(life: Life) -> None:
@@ -232,6 +252,54 @@ def test_the_newest_workload_speaks_of_the_job() -> None:
 @pytest.mark.parametrize("workloads", [[], [{"metadata": {"creationTimestamp": "2026-11-23T12:00:00Z"}}]])
 def test_a_queue_that_has_not_looked_says_nothing(workloads: list[dict]) -> None:
     assert read_workloads(workloads) is None
+
+
+def pending(*uids: str) -> list[dict]:
+    return [
+        {"metadata": {"ownerReferences": [{"kind": "Job", "uid": uid}]}, "positionInLocalQueue": index}
+        for index, uid in enumerate(uids)
+    ]
+
+
+@pytest.fixture
+def line() -> FakeCluster:
+    """A queue in which two Jobs wait."""
+    cluster = FakeCluster()
+    cluster.pending[Key("default", "bots")] = pending("another", "uid-of-job")
+    return cluster
+
+
+def waiting_job(life: Life, uid: str) -> ObservedJob:
+    return replace(see_job(life, "suspended"), uid=uid)
+
+
+def test_the_queue_is_asked_once_for_all_that_wait_there(life: Life, line: FakeCluster) -> None:
+    life.step()
+    places = QueuePlaces(line, lambda: 0.0)
+
+    assert [places.find(waiting_job(life, uid)) for uid in ("another", "uid-of-job", "admitted")] == [1, 2, None]
+    assert line.reads == ["list pending"]
+
+
+def test_the_queue_is_asked_again_after_a_while(life: Life, line: FakeCluster) -> None:
+    life.step()
+    now = 0.0
+    places = QueuePlaces(line, lambda: now)
+    places.find(waiting_job(life, "uid-of-job"))
+    line.pending[Key("default", "bots")] = pending("uid-of-job")
+    now = 20.0
+
+    assert places.find(waiting_job(life, "uid-of-job")) == 1
+
+
+def test_a_queue_that_tells_no_places_is_left_alone(life: Life, line: FakeCluster) -> None:
+    life.step()
+    line.refusals["pending"] = "the server of places is switched off"
+    times = iter((0.0, 300.0, 599.0))
+    places = QueuePlaces(line, lambda: next(times))
+
+    assert [places.find(waiting_job(life, "uid-of-job")) for _ in range(3)] == [None, None, None]
+    assert line.reads == ["list pending"]
 
 
 def attempt_of(world: World) -> Attempt:
