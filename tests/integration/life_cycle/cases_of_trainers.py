@@ -8,6 +8,18 @@ from tests.unit.operator.factories import make_failure, make_outcome
 BOTH_PREPARED = [make_outcome("prepare")] * 2
 """Of `ann` and of `ben`."""
 
+COMPANY = {
+    "bots alike are prepared and trained together": Case(
+        given.NEW_BESIDE_BEN,
+        when.end("prepare-1", *BOTH_PREPARED),
+        "Preparing > Training",
+        holds=lambda bot: len(bot.jobs()) == 2 and bot.run["jobName"].startswith("tweetbots-2-"),
+    ),
+    "a queue holds the train Job of bots that share it": Case(
+        given.PREPARING_WITH_BEN, when.end("prepare-1", *BOTH_PREPARED), "Queued", "Queued", spec=given.IN_QUEUE
+    ),
+}
+
 START = {
     "a new bot is prepared": Case(given.NEW, given.PREPARING.reach, "Pending > Preparing", "Unschedulable"),
     "a bot made suspended waits": Case(
@@ -19,15 +31,6 @@ START = {
     "a spec that is mended is run": Case(given.STALLED, when.edit(**given.GOOD_SOURCE), "Pending > Preparing"),
     "a prepared bot is trained": Case(
         given.PREPARING, when.end("prepare-1", make_outcome("prepare")), "Pending > Training"
-    ),
-    "bots alike are prepared and trained together": Case(
-        given.NEW_BESIDE_BEN,
-        when.end("prepare-1", *BOTH_PREPARED),
-        "Preparing > Training",
-        holds=lambda bot: len(bot.jobs()) == 2 and bot.run["jobName"].startswith("tweetbots-2-"),
-    ),
-    "a queue holds the train Job of bots that share it": Case(
-        given.PREPARING_WITH_BEN, when.end("prepare-1", *BOTH_PREPARED), "Queued", "Queued", spec=given.IN_QUEUE
     ),
 }
 
@@ -88,4 +91,4 @@ SILENCE = {
     ),
 }
 
-CASES = {**START, **END, **SILENCE}
+CASES = {**COMPANY, **START, **END, **SILENCE}
