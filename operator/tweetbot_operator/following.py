@@ -82,8 +82,10 @@ def _describe_job(situation: Situation, run: Run) -> tuple[Verdict, float]:
     assert job  # noqa: S101 - the caller has looked
     if job.state == "suspended":
         is_young = (situation.now - job.created).total_seconds() < JOB_CHECK_SECONDS
-        pause = START_CHECK_SECONDS if is_young and observed.queue_word is None else JOB_CHECK_SECONDS
-        return describe_wait(job, run.job_kind, pod, None, observed.queue_word), pause
+        word = observed.queue_word
+        knows_all = word is not None and word.place is not None
+        pause = START_CHECK_SECONDS if is_young and not knows_all else JOB_CHECK_SECONDS
+        return describe_wait(job, run.job_kind, pod, None, word), pause
     too_early = seconds_until_told(laggard, len(job.owners), situation.now)
     if too_early > 0:
         return describe_work(run.job_kind), too_early

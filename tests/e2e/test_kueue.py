@@ -52,11 +52,13 @@ def make_queues(namespace: str) -> list[dict]:
 def first_at_work(queues: Bots) -> Bots:
     """Three bots of which one has got the quota, for a long training."""
     for name in ("first", *WAITING, "urgent"):
-        queues.upload_archive(name, posts=240 if name == "first" else 120)
-    queues.apply("first", training={"epochs": 30}, resources=POD)
+        queues.upload_archive(name, posts=300 if name == "first" else 120)
+    queues.apply("first", training={"epochs": 50}, resources=POD)
     queues.wait_until("first", lambda bot: bot["status"].get("stage") == "Training")
     for name in WAITING:
         queues.apply(name, resources=POD)
+    for name in WAITING:
+        queues.wait_until(name, lambda bot: "at place " in queues.condition(bot, "Ready").get("message", ""))
     return queues
 
 
@@ -72,7 +74,6 @@ def test_a_bot_without_quota_says_in_kueues_words_what_is_missing(name: str, fir
     assert bot["status"]["phase"] == "Queued"
     assert first_at_work.reason(bot, "Reconciling") == "Queued"
     assert message in first_at_work.condition(bot, "Reconciling")["message"]
-    assert first_at_work.wait_until(name, lambda bot: "at place " in first_at_work.condition(bot, "Ready")["message"])
     first = first_at_work.wait_until("first", lambda bot: True)
     assert first_at_work.condition(first, "QuotaReserved")["status"] == "True"
 

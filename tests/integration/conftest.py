@@ -16,6 +16,13 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
         yield control_plane
 
 
+@pytest.fixture(scope="module")
+def own_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Where no other operator may lend a hand."""
+    with ControlPlane(tmp_path_factory.mktemp("own"), controllers=True, scheduler=True) as control_plane:
+        yield control_plane
+
+
 @pytest.fixture(scope="session")
 def api(control_plane: ControlPlane) -> Api:
     """An administrator, with the CRDs served and the operator's user allowed what the table says."""

@@ -4,6 +4,7 @@ its watches fall silent.
 
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from types import TracebackType
@@ -46,7 +47,9 @@ class DeadlyProxy:
         self._is_over.set()
         # An apiserver does not end before its watches have.
         for answer in list(self._open):
-            answer.shutdown()
+            # One that has ended by itself is not ours any more.
+            with suppress(RuntimeError, ValueError):
+                answer.shutdown()
         self._http.shutdown()
         self._http.server_close()
 

@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import urllib3
@@ -31,6 +32,14 @@ class OperatorProcess:
         self._identity = identity
         self._process: subprocess.Popen[bytes] | None = None
         self.settings: OperatorSettings = load_settings(settings)
+
+    def __enter__(self) -> "OperatorProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
 
     def start(self, *, acts: bool = True) -> None:
         """Start it and wait until it acts and watches, or stands by."""

@@ -27,11 +27,8 @@ PATIENCE_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """One of these tests' own: no other operator may lend a hand."""
-    folder = tmp_path_factory.mktemp("control-plane-of-crashes")
-    with ControlPlane(folder, controllers=True, scheduler=True) as control_plane:
-        yield control_plane
+def control_plane(own_control_plane: ControlPlane) -> ControlPlane:
+    return own_control_plane
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cluster.control_plane import ControlPlane
-from tests.integration.api import Api, wait_for
+from tests.integration.api import Api, serve_crds, wait_for
 from tests.integration.deadly_proxy import DeadlyProxy
 from tests.integration.operator_process import OperatorProcess, allow_one_namespace, write_settings
 from tests.unit.operator.factories import make_outcome
@@ -80,24 +80,22 @@ def test_a_standby_takes_over_from_one_that_ends_and_from_one_that_dies(
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_watches_that_died_without_a_sign_are_opened_anew(
-    control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path
-) -> None:
+def test_watches_that_died_without_a_sign_are_opened_anew(own_control_plane: ControlPlane, tmp_path: Path) -> None:
     """As behind a load balancer that forgets a connection: nothing comes any more, and nobody says so."""
-    user = allow_one_namespace(api, namespace)
-    with DeadlyProxy(control_plane.client(user, user)) as proxy:
-        kubeconfig = tmp_path / "kubeconfig"
+    api = serve_crds(own_control_plane)
+    user = allow_one_namespace(api, "default")
+    kubeconfig, settings = tmp_path / "kubeconfig", write_settings(tmp_path, own_control_plane.authority, ["default"])
+    operator = OperatorProcess(tmp_path, kubeconfig, settings)
+    with DeadlyProxy(own_control_plane.client(user, user)) as proxy, operator:
         kubeconfig.write_text(json.dumps(proxy.kubeconfig))
-        operator = OperatorProcess(tmp_path, kubeconfig, write_settings(tmp_path, control_plane.authority, [namespace]))
         operator.start()
         time.sleep(2)
         proxy.silence_watches()
 
-        api.create_bot(namespace)
+        api.create_bot("default")
         time.sleep(5)
-        assert not api.bot(namespace).get("status", {}).get("run")
-        wait_for(lambda: api.list(namespace, "jobs"), seconds=90)
-        operator.kill()
+        assert not api.bot("default").get("status", {}).get("run")
+        wait_for(lambda: api.list("default", "jobs"), seconds=90)
 
 
 def test_a_newer_operator_restarts_no_job_and_writes_nothing(

@@ -17,10 +17,8 @@ SETTINGS = {"maxPreemptions": 1, "heartbeatTimeoutSeconds": 60}
 
 
 @pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    folder = tmp_path_factory.mktemp("control-plane-of-lives")
-    with ControlPlane(folder, controllers=True, scheduler=True) as control_plane:
-        yield control_plane
+def control_plane(own_control_plane: ControlPlane) -> ControlPlane:
+    return own_control_plane
 
 
 @pytest.fixture(scope="module")

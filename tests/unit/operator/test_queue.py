@@ -92,6 +92,13 @@ def test_the_bot_says_at_which_place_it_waits(life: Life) -> None:
     assert quota(life).message == WAITS.message, "the condition is Kueue's own"
 
 
+@pytest.mark.parametrize(("place", "seconds"), [(None, 20), (3, 300)])
+def test_a_place_that_kueue_does_not_know_yet_is_asked_for_again(life: Life, place: int | None, seconds: int) -> None:
+    life.step()
+
+    assert life.step(observe(life, "suspended", replace(WAITS, place=place))).requeue_after == seconds
+
+
 def test_far_behind_a_place_is_told_less_often() -> None:
     told = [tell_place(place) for place in range(1, 10_001)]
 
