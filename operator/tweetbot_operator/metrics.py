@@ -1,37 +1,37 @@
-"""What Prometheus is told. Labels are kinds, phases and results, never an object's name."""
+"""What Prometheus is told. Labels are kinds, phases, reasons and results, never an object's name."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import get_args
+from typing import Final, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-
-from tweetbot_api.status import Phase
+from tweetbot_api.conditions import Reason
+from tweetbot_api.status import Phase, TweetBotStatus
+from tweetbot_operator.families import Families
+from tweetbot_operator.status import known_reason
 from tweetbot_operator.workqueue import TryAgainError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_MINUTE, _HOUR = 60, 3600
+_RUN_SECONDS: Final = (
+    *(minutes * _MINUTE for minutes in (1, 2, 5, 10, 20, 40)),
+    *(hours * _HOUR for hours in (1, 2, 4, 8, 16, 32)),
+)
 
 
 class Metrics:
     """The operator's counters, and gauges that are read from memory when they are asked for."""
 
     def __init__(self, version: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        self.bot_looks = Looks("tweetbot", "bot", self.registry)
-        self.bot_batch_looks = Looks("tweetbot_bot_batch", "TweetBotBatch", self.registry)
-        self.status_writes = Counter("tweetbot_status_writes", "Writes of a bot's status.", registry=self.registry)
-        self.jobs_created = Counter("tweetbot_jobs_created", "Jobs made, by kind.", ["kind"], registry=self.registry)
-        self.runs_finished = Counter(
-            "tweetbot_runs_finished", "Runs that ended, by phase.", ["phase"], registry=self.registry
+        self.families = families = Families()
+        self.bot_looks = Looks("tweetbot", "bot", families)
+        self.bot_batch_looks = Looks("tweetbot_bot_batch", "TweetBotBatch", families)
+        self.status_writes = families.counter("tweetbot_status_writes", "Writes of a bot's status.")
+        self.jobs_created = families.counter("tweetbot_jobs_created", "Jobs made, by kind.", "kind")
+        self.runs = Runs(families)
+        self.posts = families.counter(
+            "tweetbot_progress_posts", "Messages of trainers, by path and HTTP status.", "path", "code"
         )
-        self.posts = Counter(
-            "tweetbot_progress_posts", "Messages of trainers, by path and HTTP status.", ["path", "code"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.registry.register(_Build(version))
+        families.gauges("tweetbot_build_info", "The operator's version.", "version", lambda: {version: 1})
 
     def watch(
         self,
@@ -40,23 +40,24 @@ class Metrics:
         bot_batch_queue_depth: Callable[[], int],
     ) -> None:
         """Read these whenever the metrics are asked for."""
-        self.registry.register(_Gauges(count_phases, queue_depth, bot_batch_queue_depth))
+        gauge, gauges = self.families.gauge, self.families.gauges
+        gauges("tweetbot_bots", "TweetBots by phase.", "phase", lambda: _with_zeros(get_args(Phase), count_phases()))
+        gauge("tweetbot_queue_depth", "Bots that wait to be looked at.", queue_depth)
+        gauge("tweetbot_bot_batch_queue_depth", "TweetBotBatches that wait to be looked at.", bot_batch_queue_depth)
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return self.families.render()
 
 
 class Looks:
     """How often objects of a kind are looked at, for how long, and what comes of it."""
 
-    def __init__(self, prefix: str, kind: str, registry: CollectorRegistry) -> None:
-        self._results = Counter(
-            f"{prefix}_reconciles", f"Looks at a {kind}, by what came of it.", ["result"], registry=registry
-        )
-        self._seconds = Histogram(
-            f"{prefix}_reconcile_seconds", f"Duration of one look at a {kind}.", registry=registry
-        )
+    def __init__(self, prefix: str, kind: str, families: Families) -> None:
+        self._results = families.counter(f"{prefix}_reconciles", f"Looks at a {kind}, by what came of it.", "result")
+        for result in ("succeeded", "retried", "failed"):
+            self._results.labels(result)
+        self._seconds = families.histogram(f"{prefix}_reconcile_seconds", f"Duration of one look at a {kind}.")
 
     @contextmanager
     def measured(self) -> Iterator[None]:
@@ -73,36 +74,47 @@ class Looks:
         self._results.labels("succeeded").inc()
 
 
-class _Build(Collector):
-    def __init__(self, version: str) -> None:
-        self._version = version
+class Runs:
+    """What becomes of runs: each status that is written is compared with the one before it, so nothing counts twice."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = GaugeMetricFamily("tweetbot_build_info", "The operator's version.", labels=["version"])
-        family.add_metric([self._version], 1)
-        yield family
-
-
-class _Gauges(Collector):
-    def __init__(
-        self,
-        count_phases: Callable[[], Mapping[str, int]],
-        queue_depth: Callable[[], int],
-        bot_batch_queue_depth: Callable[[], int],
-    ) -> None:
-        self._count_phases = count_phases
-        self._queue_depth = queue_depth
-        self._bot_batch_queue_depth = bot_batch_queue_depth
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        bots = GaugeMetricFamily("tweetbot_bots", "TweetBots by phase.", labels=["phase"])
-        counted = self._count_phases()
-        for phase in get_args(Phase):
-            bots.add_metric([phase], counted.get(phase, 0))
-        yield bots
-        yield GaugeMetricFamily("tweetbot_queue_depth", "Bots that wait to be looked at.", self._queue_depth())
-        yield GaugeMetricFamily(
-            "tweetbot_bot_batch_queue_depth",
-            "TweetBotBatches that wait to be looked at.",
-            self._bot_batch_queue_depth(),
+    def __init__(self, families: Families) -> None:
+        self._finished = families.counter("tweetbot_runs_finished", "Runs that ended, by phase.", "phase")
+        self._failed = families.counter("tweetbot_runs_failed", "Runs that failed, by reason.", "reason")
+        self._seconds = families.histogram(
+            "tweetbot_run_seconds",
+            "Time from the start of a run to its end, waiting included, by phase.",
+            "phase",
+            buckets=_RUN_SECONDS,
         )
+        self._gpu_seconds = families.counter(
+            "tweetbot_gpu_seconds",
+            "GPU time of train attempts, added when they end. What an edit or a deletion cuts off is not in it.",
+        )
+        # Prometheus sees no increase where a series begins with one: the first failure would not show.
+        for phase in ("Succeeded", "Failed"):
+            self._finished.labels(phase)
+            self._seconds.labels(phase)
+        for reason in Reason:
+            self._failed.labels(reason)
+
+    def note(self, before: TweetBotStatus, after: TweetBotStatus) -> None:
+        """Count what a status tells that the one before it, which it has replaced, did not."""
+        run = after.run
+        if run is None:
+            return
+        known = before.run if before.run is not None and before.run.id == run.id else None
+        if known is not None:
+            # A purge takes the place of the run and counts from zero.
+            self._gpu_seconds.inc(max(0, run.gpu_seconds - known.gpu_seconds))
+        if run.completion_time is not None and (known is None or known.completion_time is None):
+            self._note_end(after, (run.completion_time - run.start_time).total_seconds())
+
+    def _note_end(self, status: TweetBotStatus, seconds: float) -> None:
+        self._finished.labels(status.phase).inc()
+        self._seconds.labels(status.phase).observe(seconds)
+        if status.failure is not None:
+            self._failed.labels(known_reason(status.failure)).inc()
+
+
+def _with_zeros(names: Iterable[str], counted: Mapping[str, float]) -> dict[str, float]:
+    return {name: counted.get(name, 0) for name in names}

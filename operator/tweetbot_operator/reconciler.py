@@ -211,6 +211,7 @@ class Reconciler:
             return None
         self._store.put_bot(document)
         self._metrics.status_writes.inc()
+        self._metrics.runs.note(bot.status, wanted)
         return document
 
     def _write_finalizers(self, bot: TweetBot, finalizers: Sequence[str]) -> None:
@@ -223,13 +224,11 @@ class Reconciler:
         self._store.put_bot(document)
 
     def _settle(self, key: Key, plan: Plan, observed: Observed) -> None:
-        """Tell the trainer that its result is stored; count what has ended, and forget what is of no use any more."""
+        """Tell the trainer that its result is stored, and forget what is of no use any more."""
         if observed.result is not None and plan.candidate is None:
             self._inbox.acknowledge(key, observed.result)
         if plan.status is not None and plan.status.run is not None and plan.status.run.completion_time is not None:
             self._inbox.forget(key)
-            if observed.job is not None:
-                self._metrics.runs_finished.labels(plan.status.phase).inc()
         elif plan.status is not None and plan.status.phase == "Queued":
             # The trainer that its queue has stopped: the next one of the same attempt speaks for itself.
             self._inbox.forget(key)
