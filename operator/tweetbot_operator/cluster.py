@@ -9,6 +9,7 @@ ClusterError
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 
 from tweetbot_api import names
+from tweetbot_operator.metrics import NO_ANSWER, Requests
 from tweetbot_operator.observed import Document, Key
 from tweetbot_operator.throttle import Throttle
 
@@ -30,6 +32,8 @@ _METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _DEFAULT_PAUSE_SECONDS = 1.0
 _UNFENCED = ("/apis/coordination.k8s.io/", "/apis/authentication.k8s.io/")
 """What a replica that does not act may write: Leases and TokenReviews."""
+_RESOURCE = re.compile(r"/(?:api|apis/[^/]+)/[^/]+(?:/namespaces/[^/]+)?/([a-z]+)")
+"""What a path is about, whatever the namespace is called."""
 _KUEUE_VERSIONS = ("v1beta2", "v1beta1")
 """Newest first: Kueue serves one or both."""
 _PREFIXES = {
@@ -71,9 +75,10 @@ class TransientError(ClusterError):
 class Cluster:
     """A Kubernetes apiserver. Every method blocks, so it is called in worker threads."""
 
-    def __init__(self, connections: int, throttle: Throttle) -> None:
+    def __init__(self, connections: int, throttle: Throttle, requests: Requests) -> None:
         """Connect as the pod's service account, or as the kubeconfig says."""
         self._throttle = throttle
+        self._requests = requests
         self._may_write: Callable[[], bool] = lambda: True
         configuration = Configuration()
         try:
@@ -223,7 +228,7 @@ class Cluster:
         content_type: str = _JSON,
         accept: str = _JSON,
     ) -> Document:
-        self._throttle.wait()
+        self._requests.note_pause(self._throttle.wait())
         if _is_fenced(method, path) and not self._may_write():
             raise TransientError(f"{method} {path}: another replica may act by now")
         headers = {"Accept": accept, "Content-Type": content_type}
@@ -240,7 +245,9 @@ class Cluster:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
+            self._requests.note(method, _resource(path), NO_ANSWER)
             raise TransientError(f"{method} {path}: {error}") from error
+        self._requests.note(method, _resource(path), str(response.status))
         if response.status in {429, 503}:
             self._throttle.pause(_read_pause(response.headers.get("Retry-After")))
         if response.status >= 300:
@@ -252,6 +259,12 @@ def _path(kind: str, namespace: str | None) -> str:
     """Return the path of a collection; without a namespace, that of all namespaces together."""
     prefix = _PREFIXES[kind]
     return prefix.replace("/namespaces/{}", "") if namespace is None else prefix.format(namespace)
+
+
+def _resource(path: str) -> str:
+    found = _RESOURCE.match(path)
+    assert found  # noqa: S101 - the paths are our own
+    return found[1]
 
 
 def _is_fenced(method: str, path: str) -> bool:

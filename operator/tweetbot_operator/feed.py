@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from tweetbot_api import names
 from tweetbot_operator.bot_batches.roster import Roster
+from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Document, Key, ObservedJob, ObservedPod
 from tweetbot_operator.store import Store, read_key
 from tweetbot_operator.waiting import Item
@@ -37,12 +38,14 @@ class Feed:
         queue: WorkQueue[Item],
         roster: Roster,
         batch_queue: WorkQueue[Key],
+        metrics: Metrics,
         uptime: Callable[[], float],
     ) -> None:
         self._store = store
         self._queue = queue
         self._roster = roster
         self._batch_queue = batch_queue
+        self._metrics = metrics
         self._uptime = uptime
         self._told: dict[str, int] = {}
         self._hands: dict[str, tuple[Callable[[Event], None], Callable[[Key], None]]] = {
@@ -95,11 +98,14 @@ class Feed:
 
     def see_pod(self, event: Event) -> None:
         """Take note of a pod and ask for those that its Job works for."""
+        known = self._store.pods.get(read_key(event["object"]))
         pod = self._store.put_pod(event["object"], self._uptime())
         job = self._find_job(pod)
         if event["type"] == _DELETED:
             self._forget_pod(pod.key)
-        elif job is not None and self._is_news(event, pod):
+            return
+        self._measure_wait(event, known, pod)
+        if job is not None and self._is_news(event, pod):
             self._ask_for_owners(job)
 
     def known(self, kind: str) -> dict[str, Key]:
@@ -140,6 +146,12 @@ class Feed:
             self._told.pop(pod.uid, None)
             if job := self._find_job(pod):
                 self._ask_for_owners(job)
+
+    def _measure_wait(self, event: Event, known: ObservedPod | None, pod: ObservedPod) -> None:
+        """Count for how long a pod has waited, once, when a watch tells first that a node has it."""
+        was_waiting = known is None or known.started is None
+        if event["type"] is not None and was_waiting and pod.started is not None:
+            self._metrics.note_pod_wait(pod.kind, (pod.started - pod.created).total_seconds())
 
     def _find_job(self, pod: ObservedPod) -> ObservedJob | None:
         return self._store.jobs.get(Key(pod.key.namespace, pod.job_name))

@@ -76,16 +76,19 @@ async def run(settings: OperatorSettings, certificate: Certificate, identity: st
     loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="worker"))
     rate = settings.api_requests_per_second
     connections = threads + ASSIGNING_THREADS
-    cluster = Cluster(connections, Throttle(rate, int(2 * rate) + 1, uptime=time.monotonic, sleep=time.sleep))
+    throttle = Throttle(rate, int(2 * rate) + 1, uptime=time.monotonic, sleep=time.sleep)
     metrics = Metrics(operator_version())
+    cluster = Cluster(connections, throttle, metrics.requests)
     trouble = _Trouble()
     async with _serve(build_health_application(trouble.describe, metrics), settings.server.health_port, None):
         if settings.lease is None:
+            metrics.watch_acting(lambda: True)
             await _act(settings, certificate, cluster, metrics, trouble)
             return
         key = Key.of(settings.lease)
         lease = Lease(cluster, key, identity, clock=_now, uptime=time.monotonic)
         cluster.fence(lease.may_act)
+        metrics.watch_acting(lease.may_act)
         logger.info("standing by identity=%s", identity)
         await lease.acquire()
         async with _background(lease.hold()):

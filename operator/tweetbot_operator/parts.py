@@ -73,7 +73,11 @@ def build_parts(
     store, roster, inbox = Store(), Roster(), Inbox()
     queue: WorkQueue[Item] = WorkQueue(time.monotonic)
     batch_queue: WorkQueue[Key] = WorkQueue(time.monotonic)
-    metrics.watch(store.count_phases, lambda: len(queue), lambda: len(batch_queue))
+
+    def measure_job_waits() -> dict[str, float]:
+        return {kind: (clock() - made).total_seconds() for kind, made in store.oldest_without_node().items()}
+
+    metrics.watch(store.count_phases, lambda: len(queue), lambda: len(batch_queue), measure_job_waits)
     waiting = Waiting(lambda item, seconds: call_soon(loop, queue.add_after, item, seconds))
     reconciler = Reconciler(
         cluster=cluster,
@@ -126,7 +130,7 @@ def build_parts(
         batch_reconciler.keep_handles(message)
         call_soon(loop, batch_queue.add, Key.of(message.batch))
 
-    feed = Feed(store, queue, roster, batch_queue, time.monotonic)
+    feed = Feed(store, queue, roster, batch_queue, metrics, time.monotonic)
     return Parts(
         queue=queue,
         batch_queue=batch_queue,

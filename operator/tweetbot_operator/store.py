@@ -10,6 +10,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from tweetbot_api.names import JobKind
@@ -198,11 +199,18 @@ class Store:
     def count_jobs_without_node(self, namespace: str, kind: JobKind, likeness: str) -> int:
         """Return how many such Jobs have no pod that a node has taken, and may still get one."""
         return sum(
-            not any(pod.started for pod in self.pods.of(job.key))
+            self._is_without_node(job)
             for job in self.jobs.all()
             if (job.key.namespace, job.kind, job.likeness) == (namespace, kind, likeness)
-            and not (job.is_finished or job.is_deleting)
         )
+
+    def oldest_without_node(self) -> dict[str, datetime]:
+        """Return when the oldest of all such Jobs was made, by kind."""
+        oldest: dict[str, datetime] = {}
+        for job in self.jobs.all():
+            if self._is_without_node(job):
+                oldest[job.kind] = min(job.created, oldest.get(job.kind, job.created))
+        return oldest
 
     def drop_job(self, key: Key) -> None:
         """Forget a Job, but not that it was there."""
@@ -222,6 +230,11 @@ class Store:
         pod = read_pod(document)
         self.pods.put(pod, [Key(pod.key.namespace, pod.job_name)], read_version(document), seen)
         return pod
+
+    def _is_without_node(self, job: ObservedJob) -> bool:
+        if job.is_finished or job.is_deleting:
+            return False
+        return not any(pod.started for pod in self.pods.of(job.key))
 
     def _forget(self, key: Key) -> None:
         bot = self._bots.pop(key, None)

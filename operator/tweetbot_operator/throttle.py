@@ -18,8 +18,8 @@ class Throttle:
         self._tokens = float(burst)
         self._updated = uptime()
 
-    def wait(self) -> None:
-        """Return when the next request may be sent."""
+    def wait(self) -> float:
+        """Return when the next request may be sent, with the seconds that it was held back."""
         with self._lock:
             now = self._uptime()
             self._tokens = min(self._burst, self._tokens + max(0.0, now - self._updated) * self._rate)
@@ -29,6 +29,7 @@ class Throttle:
             seconds = max(0.0, -self._tokens / self._rate) + max(0.0, self._updated - now)
         if seconds > 0:
             self._sleep(seconds)
+        return seconds
 
     def pause(self, seconds: float) -> None:
         """Let nobody pass for so long: the apiserver said that it has too much to do."""

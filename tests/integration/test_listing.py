@@ -13,6 +13,7 @@ from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster
 from tweetbot_operator.feed import Feed
 from tweetbot_operator.listing import Listing
+from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.store import Store
 from tweetbot_operator.throttle import Throttle
 from tweetbot_operator.workqueue import WorkQueue
@@ -22,13 +23,15 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def feed() -> Feed:
-    return Feed(Store(), WorkQueue(time.monotonic), Roster(), WorkQueue(time.monotonic), time.monotonic)
+    return Feed(
+        Store(), WorkQueue(time.monotonic), Roster(), WorkQueue(time.monotonic), Metrics("test"), time.monotonic
+    )
 
 
 @pytest.fixture
 def listing(control_plane: ControlPlane, feed: Feed, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Listing:
     monkeypatch.setattr(kubernetes.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(control_plane.kubeconfig))
-    cluster = Cluster(2, Throttle(1000, 1000, uptime=time.monotonic, sleep=time.sleep))
+    cluster = Cluster(2, Throttle(1000, 1000, uptime=time.monotonic, sleep=time.sleep), Metrics("test").requests)
     return Listing(cluster, feed, [namespace])
 
 

@@ -60,6 +60,8 @@ def test_a_standby_takes_over_from_one_that_ends_and_from_one_that_dies(
     one.start()
     two.start(acts=False)
     assert "tweetbot_bots{" not in two.get("/metrics")
+    assert "tweetbot_acting 1.0" in one.get("/metrics")
+    assert "tweetbot_acting 0.0" in two.get("/metrics")
     api.create_bot(namespace)
     status = api.wait_for_status(namespace, lambda status: (status.get("run") or {}).get("jobUID"))
     job = status["run"]["jobName"]

@@ -54,7 +54,9 @@ class Replica:
         self.dispatcher = Dispatcher(
             **parts, reconciler=self.reconciler, operator_ca=lambda: "CA", ask_for=lambda key: None
         )
-        self._feed = Feed(self.store, WorkQueue(self._uptime), Roster(), WorkQueue(self._uptime), self._uptime)
+        self._feed = Feed(
+            self.store, WorkQueue(self._uptime), Roster(), WorkQueue(self._uptime), self._metrics, self._uptime
+        )
         self._untold: list[Event] = []
         self.tell([(kind, "ADDED", item) for kind in KINDS for item in self._cluster.all(kind)])
         self.hear()

@@ -52,7 +52,7 @@ class Company(World):
         self.dispatcher = Dispatcher(
             **shared, reconciler=self.reconciler, operator_ca=lambda: "CA", ask_for=self.queue.add
         )
-        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(self.uptime), self.uptime)
+        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(self.uptime), self.metrics, self.uptime)
         kinds = ("TweetBot", "Pod", "Job")
         self.cluster.events = [(kind, "ADDED", document) for kind in kinds for document in self.cluster.all(kind)]
 

@@ -4,22 +4,25 @@ from typing import Any
 
 import pytest
 
+from tests.unit.operator.test_metrics import read
 from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.feed import Feed
+from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.store import Store
 from tweetbot_operator.waiting import Item
 from tweetbot_operator.workqueue import WorkQueue
 
 BOTS = [Key("bots", "ann"), Key("bots", "ben")]
-JOB_LABEL = {"batch.kubernetes.io/job-name": "both-prepare"}
+LABELS = {"batch.kubernetes.io/job-name": "both-prepare", "tweetbot.dev/job-kind": "prepare"}
 
 
 class Watched:
     def __init__(self) -> None:
         self.queue: WorkQueue[Item] = WorkQueue(lambda: 0.0)
         self.store = Store()
-        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(lambda: 0.0), lambda: 0.0)
+        self.metrics = Metrics("test")
+        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(lambda: 0.0), self.metrics, lambda: 0.0)
         self._version = 0
 
     def bot(self, event: str | None, version: int) -> list[Item]:
@@ -34,7 +37,7 @@ class Watched:
         return self._taken()
 
     def pod(self, event: str | None, **status: Any) -> list[Item]:
-        document = self._make("both-prepare-x", {"labels": JOB_LABEL}, status)
+        document = self._make("both-prepare-x", {"labels": LABELS}, status)
         self.feed.see_pod({"type": event, "object": document})
         return self._taken()
 
@@ -117,3 +120,36 @@ def test_a_pod_that_is_known_before_its_job_is_told_of_when_that_is_known() -> N
     assert watched.pod("ADDED", phase="Pending") == []
     watched.job("ADDED")
     assert watched.pod("MODIFIED", phase="Pending") == BOTS
+
+
+WAITS = 'tweetbot_pod_wait_seconds_%s{kind="prepare"}'
+STARTED = {"startTime": "2026-11-23T12:00:40Z"}
+
+
+@pytest.mark.parametrize("is_seen_waiting", [True, False], ids=["seen waiting", "started at once"])
+def test_the_time_for_which_a_pod_waited_for_its_node_is_measured_once(is_seen_waiting: bool) -> None:
+    watched = Watched()
+    if is_seen_waiting:
+        watched.pod("ADDED", phase="Pending")
+    watched.pod("MODIFIED", phase="Pending", **STARTED)
+    watched.pod("MODIFIED", phase="Running", **STARTED)
+    watched.pod("DELETED", phase="Running", **STARTED)
+
+    assert read(watched.metrics, WAITS % "count") == 1
+    assert read(watched.metrics, WAITS % "sum") == 40
+
+
+def test_a_pod_that_had_its_node_before_this_operator_began_is_not_measured_again() -> None:
+    watched = Watched()
+    watched.pod(None, phase="Running", **STARTED)
+    watched.pod("MODIFIED", phase="Succeeded", **STARTED)
+
+    assert "tweetbot_pod_wait_seconds_count{" not in watched.metrics.render().decode()
+
+
+def test_what_somebody_writes_on_a_pod_of_their_own_is_no_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LABELS, "tweetbot.dev/job-kind", "mine")
+    watched = Watched()
+    watched.pod("MODIFIED", phase="Running", **STARTED)
+
+    assert "mine" not in watched.metrics.render().decode()

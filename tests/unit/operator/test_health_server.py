@@ -27,7 +27,7 @@ def test_trouble_is_unhealthy() -> None:
 def test_metrics_name_phases_and_kinds_and_no_bot() -> None:
     world = World()
     world.settle()
-    world.metrics.watch(world.store.count_phases, lambda: 3, lambda: 2)
+    world.metrics.watch(world.store.count_phases, lambda: 3, lambda: 2, lambda: {"train": 60.0})
 
     code, text = ask("/metrics", None, world.metrics)
 
@@ -36,6 +36,8 @@ def test_metrics_name_phases_and_kinds_and_no_bot() -> None:
     assert 'tweetbot_jobs_created_total{kind="prepare"} 1.0' in text
     assert "tweetbot_queue_depth 3.0" in text
     assert "tweetbot_bot_batch_queue_depth 2.0" in text
+    assert 'tweetbot_longest_job_wait_seconds{kind="train"} 60.0' in text
+    assert 'tweetbot_longest_job_wait_seconds{kind="prepare"} 0.0' in text
     assert 'tweetbot_build_info{version="test"} 1.0' in text
     assert 'tweetbot_reconciles_total{result="succeeded"}' in text
     assert "ann" not in text.replace("annotation", "")

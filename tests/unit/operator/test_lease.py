@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from tests.unit.operator.factories import NOW
 from tests.unit.operator.fake_cluster import FakeCluster
+from tests.unit.operator.test_metrics import read
 from tweetbot_operator.cluster import REQUEST_SECONDS, TransientError, _is_fenced, _path
 from tweetbot_operator.lease import ACT_SECONDS, LEASE_SECONDS, Lease
+from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 
 KEY = Key("system", "tweetbot-operator")
@@ -45,6 +47,18 @@ def test_the_first_to_ask_acts_and_the_other_stands_by() -> None:
 
     assert (one.lease.try_once(), two.lease.try_once()) == (True, False)
     assert (one.lease.may_act(), two.lease.may_act()) == (True, False)
+
+
+def test_each_replica_tells_whether_it_acts() -> None:
+    (one,), time = make_replicas(0)
+    metrics = Metrics("test")
+    metrics.watch_acting(one.lease.may_act)
+
+    assert read(metrics, "tweetbot_acting") == 0
+    one.lease.try_once()
+    assert read(metrics, "tweetbot_acting") == 1
+    time[0] = ACT_SECONDS
+    assert read(metrics, "tweetbot_acting") == 0
 
 
 def test_a_standby_takes_over_from_a_silent_holder_after_the_leases_time_by_its_own_clock() -> None:

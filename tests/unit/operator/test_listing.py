@@ -13,6 +13,7 @@ from tweetbot_operator.bot_batches.roster import Roster
 from tweetbot_operator.cluster import Cluster, TransientError
 from tweetbot_operator.feed import OURS, Feed
 from tweetbot_operator.listing import Listing
+from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.store import Store
 from tweetbot_operator.waiting import Item
@@ -28,7 +29,7 @@ class Operator:
     def __init__(self, namespaces: list[str] | None = None) -> None:
         self.cluster = FakeCluster()
         self.queue: WorkQueue[Item] = WorkQueue(lambda: 0.0)
-        self.feed = Feed(Store(), self.queue, Roster(), WorkQueue(lambda: 0.0), lambda: 0.0)
+        self.feed = Feed(Store(), self.queue, Roster(), WorkQueue(lambda: 0.0), Metrics("test"), lambda: 0.0)
         self.listing = Listing(cast("Cluster", self.cluster), self.feed, namespaces or [])
 
     def knows(self, kind: str) -> list[str]:

@@ -64,3 +64,24 @@ def test_managed_fields_are_not_kept() -> None:
     store.put_bot(document)
 
     assert b"xxx" not in store.bot(Key("default", "ann")).body
+
+
+def test_of_the_jobs_that_wait_for_a_node_the_oldest_of_each_kind_is_known() -> None:
+    bot, store = make_running(), Store()
+
+    def put(name: str, minute: int, state: str = "active", **metadata: str) -> None:
+        job = make_job(bot, state=state)
+        created = {"creationTimestamp": f"2026-11-23T12:0{minute}:00Z"}
+        store.put_job({**job, "metadata": {**job["metadata"], "name": name, **created, **metadata}}, 0)
+
+    put("ended", 1, "succeeded")
+    put("goes", 2, deletionTimestamp="2026-11-23T12:09:00Z")
+    put(bot.status.run.job_name, 3)
+    put("in-its-queue", 4, "suspended")
+    put("waits", 5)
+    assert [made.minute for made in store.oldest_without_node().values()] == [3]
+
+    store.put_pod(make_pod(bot), 0)
+
+    ((kind, made),) = store.oldest_without_node().items()
+    assert (kind, made.minute) == ("prepare", 4)

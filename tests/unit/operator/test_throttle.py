@@ -25,13 +25,11 @@ def make_throttle(time: Time, rate: float = 10, burst: int = 5) -> Throttle:
 def test_a_burst_passes_at_once_and_the_rest_at_the_rate(time: Time) -> None:
     throttle = make_throttle(time)
 
-    for _ in range(5):
-        throttle.wait()
+    assert [throttle.wait() for _ in range(5)] == [0] * 5
     assert time.now == 0
-    for _ in range(20):
-        throttle.wait()
+    told = sum(throttle.wait() for _ in range(20))
 
-    assert time.now == pytest.approx(2)
+    assert time.now == told == pytest.approx(2)
 
 
 def test_idle_time_saves_up_no_more_than_a_burst(time: Time) -> None:

@@ -59,7 +59,7 @@ class World:
             uptime=self.uptime,
         )
         self.queue: WorkQueue[Key] = WorkQueue(self.uptime)
-        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(self.uptime), self.uptime)
+        self.feed = Feed(self.store, self.queue, Roster(), WorkQueue(self.uptime), self.metrics, self.uptime)
         self.cluster.events = [
             (kind, "ADDED", document)
             for kind in ("TweetBot", "Pod", "Job")

@@ -55,7 +55,7 @@ class BatchWorld:
             clock=lambda: self.now,
         )
         self.queue: WorkQueue[Key] = WorkQueue(self.uptime)
-        self.feed = Feed(self.store, WorkQueue(self.uptime), self.roster, self.queue, self.uptime)
+        self.feed = Feed(self.store, WorkQueue(self.uptime), self.roster, self.queue, self.metrics, self.uptime)
         self.cluster.events = []
         asyncio.run(Listing(cast("Cluster", self.cluster), self.feed, []).sync())
 
