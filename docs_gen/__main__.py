@@ -14,6 +14,7 @@ from docs_gen.chart_rules import render_rules
 from docs_gen.chart_secret_policy import render_batch_secret_policy, render_secret_policy
 from docs_gen.chart_values import render_values_schema
 from docs_gen.life_cycle import render_life_cycle
+from docs_gen.metrics import render_metrics
 from docs_gen.reasons import render_reasons
 from docs_gen.reference import render_reference
 from tweetbot_api.crd import TWEETBOT, TWEETBOT_BATCH, render
@@ -31,6 +32,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
     CHART / "values.schema.json": render_values_schema,
     CHART / "README.md": lambda: render_chart_readme(ROOT / CHART / "values.yaml"),
     Path("docs/life-cycle.md"): render_life_cycle,
+    Path("docs/metrics.md"): render_metrics,
     Path("docs/reference.md"): lambda: render_reference(TWEETBOT),
     Path("docs/reference-batch.md"): lambda: render_reference(TWEETBOT_BATCH),
     Path("docs/reasons.md"): render_reasons,

@@ -82,7 +82,11 @@ class Looks:
     """How often objects of a kind are looked at, for how long, and what comes of it."""
 
     def __init__(self, prefix: str, kind: str, families: Families) -> None:
-        self._results = families.counter(f"{prefix}_reconciles", f"Looks at a {kind}, by what came of it.", "result")
+        self._results = families.counter(
+            f"{prefix}_reconciles",
+            f"Looks at a {kind}, by what came of it: `succeeded`, `retried` (by nobody's mistake) or `failed`.",
+            "result",
+        )
         for result in ("succeeded", "retried", "failed"):
             self._results.labels(result)
         self._seconds = families.histogram(f"{prefix}_reconcile_seconds", f"Duration of one look at a {kind}.")

@@ -1,5 +1,6 @@
 """What Prometheus is told of runs: each end once, with its reason, its time and its GPU time."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,12 @@ from tweetbot_api.conditions import Reason
 from tweetbot_operator.metrics import Metrics
 
 
+def read_series(metrics: Metrics, name: str) -> list[set[str]]:
+    """Return the labels of each series of a metric."""
+    lines = re.findall(rf"^{name}(?:_sum|_count|_bucket)?{{(.*)}} ", metrics.render().decode(), re.MULTILINE)
+    return [set(re.findall(r'(\w+)="', line)) for line in lines]
+
+
 def read(metrics: Metrics, series: str) -> float:
     """Return the value of a series, as Prometheus writes it."""
     lines = (line.rpartition(" ") for line in metrics.render().decode().splitlines() if not line.startswith("#"))
@@ -22,6 +29,19 @@ def read_ends(metrics: Metrics) -> tuple[float, float]:
     """Return how many runs ended well, and how many failed."""
     succeeded, failed = (f'tweetbot_runs_finished_total{{phase="{phase}"}}' for phase in ("Succeeded", "Failed"))
     return read(metrics, succeeded), read(metrics, failed)
+
+
+def test_what_is_known_of_metrics_is_what_prometheus_is_told() -> None:
+    metrics = Metrics("1")
+    metrics.watch_acting(bool)
+    metrics.watch(dict, int, int, dict)
+
+    told = re.findall(r"^# HELP (\S+) (.+)\n# TYPE \S+ (\S+)$", metrics.render().decode(), re.MULTILINE)
+
+    assert sorted(told) == sorted((family.name, family.text, family.type) for family in metrics.families.known)
+    for family in metrics.families.known:
+        labels = {label for series in read_series(metrics, family.name) for label in series}
+        assert labels <= {*family.labels, "le"}, family.name
 
 
 def run_job(world: World, seconds: float, exit_code: int = 0, reason: Reason | None = None) -> None:
