@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from docs_gen.alerts import render_alerts
 from docs_gen.chart_crd import render_crd_template
 from docs_gen.chart_readme import render_chart_readme
 from docs_gen.chart_rules import render_rules
 from docs_gen.chart_secret_policy import render_batch_secret_policy, render_secret_policy
 from docs_gen.chart_values import render_values_schema
+from docs_gen.dashboard import render_dashboard
 from docs_gen.life_cycle import render_life_cycle
 from docs_gen.metrics import render_metrics
 from docs_gen.reasons import render_reasons
@@ -29,6 +31,8 @@ GENERATED: dict[Path, Callable[[], str]] = {
     CHART / "templates/_rules.tpl": render_rules,
     CHART / "templates/secretpolicy.yaml": render_secret_policy,
     CHART / "templates/secretpolicy-batch.yaml": render_batch_secret_policy,
+    CHART / "templates/prometheusrule.yaml": render_alerts,
+    CHART / "files/dashboard.json": render_dashboard,
     CHART / "values.schema.json": render_values_schema,
     CHART / "README.md": lambda: render_chart_readme(ROOT / CHART / "values.yaml"),
     Path("docs/life-cycle.md"): render_life_cycle,

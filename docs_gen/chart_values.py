@@ -84,6 +84,45 @@ class SecretPolicy(ApiModel):
     """Let users name only Secrets that they may `get` themselves."""
 
 
+class PodMonitor(ApiModel):
+    """What the Prometheus Operator is told to scrape."""
+
+    create: bool = False
+    """Have every replica of the operator scraped."""
+
+
+class PrometheusRule(ApiModel):
+    """The alerts."""
+
+    create: bool = False
+    """Make the alerts; they count on the PodMonitor."""
+    longest_wait_seconds: int = Field(default=3600, ge=60)
+    """Seconds for which a Job may wait for a node, or in its queue, before there is an alert."""
+
+
+class Dashboard(ApiModel):
+    """The Grafana dashboard."""
+
+    create: bool = False
+    """Make a ConfigMap with the dashboard, which Grafana's sidecar finds by the label `grafana_dashboard: "1"`."""
+    folder: str | None = Field(default=None, min_length=1)
+    """Grafana's folder, as the annotation `grafana_folder`: the sidecar's `folderAnnotation` must name that."""
+
+
+class Monitoring(ApiModel):
+    """What a Prometheus of the Prometheus Operator and a Grafana with a sidecar for dashboards are given."""
+
+    labels: dict[str, LabelValue] = {}
+    """Labels of the PodMonitor and the PrometheusRule, by which your Prometheus chooses them: `release: NAME` for that
+    of a kube-prometheus-stack."""
+    pod_monitor: PodMonitor = PodMonitor()
+    """What the Prometheus Operator is told to scrape."""
+    prometheus_rule: PrometheusRule = PrometheusRule()
+    """The alerts."""
+    dashboard: Dashboard = Dashboard()
+    """The Grafana dashboard."""
+
+
 class ChartOnly(ApiModel):
     """Values that the operator is not told."""
 
@@ -97,6 +136,8 @@ class ChartOnly(ApiModel):
     """What users of the cluster may do with TweetBots."""
     secret_policy: SecretPolicy = SecretPolicy()
     """Which Secrets a TweetBot or TweetBotBatch may name."""
+    monitoring: Monitoring = Monitoring()
+    """What a Prometheus of the Prometheus Operator and a Grafana with a sidecar for dashboards are given."""
     fullname_override: KubernetesName | None = None
     """Name of the chart's objects. Without it, the release's name and `-operator`."""
     global_: dict[str, Any] = Field(default={}, alias="global")

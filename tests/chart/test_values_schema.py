@@ -33,6 +33,10 @@ BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "switch as text": ({"crds": {"install": "yes"}}, "at '/crds/install'"),
     "unknown resource": ({"operator": {"resources": {"limits": {"gpu": 1}}}}, "at '/operator/resources/limits'"),
     "privileged operator": ({"operator": {"securityContext": {}}}, "at '/operator'"),
+    "wait in words": (
+        {"monitoring": {"prometheusRule": {"longestWaitSeconds": "1h"}}},
+        "at '/monitoring/prometheusRule/longestWaitSeconds'",
+    ),
     "server address": ({"server": {"url": "https://elsewhere"}}, "'server' not allowed"),
 }
 

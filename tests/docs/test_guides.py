@@ -39,7 +39,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_value_that_a_guide_sets_exists(page: Path) -> None:
     text = page.read_text()
     set_by_flag = re.findall(r"--set[ =]([A-Za-z0-9.]+)=", text)
-    named_in_prose = re.findall(r"`((?:crds|defaults|images|userRoles)\.[A-Za-z0-9.]+)", text)
+    named_in_prose = re.findall(r"`((?:crds|defaults|images|monitoring|userRoles)\.[A-Za-z0-9.]+)", text)
     assert {*set_by_flag, *named_in_prose} <= VALUES
 
 

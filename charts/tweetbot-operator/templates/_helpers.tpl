@@ -14,6 +14,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{/* Labels of what a Prometheus Operator reads. */}}
+{{- define "tweetbot-operator.monitoringLabels" -}}
+{{ include "tweetbot-operator.labels" . }}
+{{- with .Values.monitoring.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* Name of the Secret with the server's certificate. */}}
 {{- define "tweetbot-operator.tlsSecret" -}}
 {{- .Values.tls.existingSecret | default (printf "%s-tls" (include "tweetbot-operator.fullname" .)) -}}
