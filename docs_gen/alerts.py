@@ -74,10 +74,11 @@ ALERTS: Final = (
         name="TweetBotLooksFail",
         expression=(
             'sum(increase(tweetbot_reconciles_total{OURS,result="failed"}[15m]))'
+            ' + sum(increase(tweetbot_group_reconciles_total{OURS,result="failed"}[15m]))'
             ' + sum(increase(tweetbot_bot_batch_reconciles_total{OURS,result="failed"}[15m])) > 5'
         ),
         minutes=10,
-        summary="Looks at bots or TweetBotBatches fail",
+        summary="Looks at bots, groups of bots or TweetBotBatches fail",
         description=(
             "What fails is tried again each minute, and the others go on. It is a mistake of the operator's, or an "
             "object that nobody has foreseen: the log of the replica that acts names it after `the work on a key "

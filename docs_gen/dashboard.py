@@ -87,6 +87,9 @@ PANELS: Final = (
         queries=(
             *_quantiles((0.9, "at a bot"), buckets="tweetbot_reconcile_seconds_bucket{OURS}[$__rate_interval]"),
             *_quantiles(
+                (0.9, "at a group of bots"), buckets="tweetbot_group_reconcile_seconds_bucket{OURS}[$__rate_interval]"
+            ),
+            *_quantiles(
                 (0.9, "at a TweetBotBatch"),
                 buckets="tweetbot_bot_batch_reconcile_seconds_bucket{OURS}[$__rate_interval]",
             ),

@@ -90,7 +90,7 @@ class Dispatcher:
         """Give those of a group to Jobs who have waited enough; return after how many seconds to look again."""
         began, waited = self._uptime(), self._waiting.of(group)
         limits = self._settings.batching
-        with _tried_again():
+        with self._metrics.group_looks.measured(), _tried_again():
             # Asked once: while one batch is assigned, those who come next have not been quiet, only unheard.
             is_time = bool(waited) and self._is_time(group, waited)
             batches = choose_batches([item.candidate for item in waited], limits)
@@ -126,7 +126,7 @@ class Dispatcher:
         """
         if job.key in self._assigning:
             return SHARED_JOB_SECONDS
-        with _tried_again():
+        with self._metrics.group_looks.measured(), _tried_again():
             if self._is_made(job.key):
                 self._call_left_out(job.key)
                 return None

@@ -28,6 +28,7 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self.families = families = Families()
         self.bot_looks = Looks("tweetbot", "bot", families)
+        self.group_looks = Looks("tweetbot_group", "group of bots that may share Jobs", families)
         self.bot_batch_looks = Looks("tweetbot_bot_batch", "TweetBotBatch", families)
         self.requests = Requests(families)
         self._pod_waits = families.histogram(

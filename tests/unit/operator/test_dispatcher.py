@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.operator.company import Company
 from tests.unit.operator.factories import make_failure, make_outcome, make_tweetbot_document
+from tests.unit.operator.test_metrics import read
 from tweetbot_api.types import TweetBot
 from tweetbot_operator.builders.job import build_job
 from tweetbot_operator.observed import Assignment, Key
@@ -514,3 +515,18 @@ def test_jobs_of_other_bots_do_not_stand_in_the_same_line() -> None:
         world.add(name, source={"files": {"uri": "s3://tweets/{handle}.jsonl"}})
     world.live(20)
     assert [len(bots) for _, bots in world.jobs] == [2, 2]
+
+
+def test_what_comes_of_looks_at_those_who_may_share_a_job_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = company()
+    world.cluster.refusals = {"Job": "exceeded quota: jobs"}
+    world.live(20)
+    assert read(world.metrics, 'tweetbot_group_reconciles_total{result="succeeded"}') > 0
+    assert read(world.metrics, 'tweetbot_group_reconciles_total{result="retried"}') > 0
+    assert read(world.metrics, 'tweetbot_group_reconciles_total{result="failed"}') == 0
+
+    monkeypatch.setattr(world.store, "jobs", None)
+    with pytest.raises(AttributeError):
+        world.dispatcher.make_job(SharedJob(ANN))
+
+    assert read(world.metrics, 'tweetbot_group_reconciles_total{result="failed"}') == 1
