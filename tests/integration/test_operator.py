@@ -252,3 +252,28 @@ def writes_of_operator(control_plane: ControlPlane, namespace: str) -> list[str]
 def test_health_and_metrics_are_served(operator: OperatorProcess) -> None:
     assert operator.get("/healthz") == "ok"
     assert "tweetbot_bots{" in operator.get("/metrics")
+    assert "tweetbot_acting 1.0" in operator.get("/metrics")
+
+
+def test_metrics_tell_of_a_run_how_its_pod_waited_what_was_asked_for_it_and_why_it_failed(
+    api: Api, namespace: str, operator: OperatorProcess
+) -> None:
+    told = (
+        'tweetbot_runs_failed_total{reason="TooLittleText"}',
+        'tweetbot_run_seconds_count{phase="Failed"}',
+        'tweetbot_pod_wait_seconds_count{kind="prepare"}',
+        'tweetbot_api_requests_total{code="201",method="POST",resource="jobs"}',
+    )
+    before = read_metrics(operator)
+    api.create_bot(namespace)
+    status = wait_for_job(api, namespace, "prepare-1")
+
+    api.end_pod(api.wait_for_pod(namespace, status["run"]["jobName"]), make_failure("TooLittleText", 65), 65)
+
+    api.wait_for_status(namespace, lambda status: status.get("phase") == "Failed")
+    wait_for(lambda: all(read_metrics(operator)[series] == before.get(series, 0) + 1 for series in told))
+
+
+def read_metrics(operator: OperatorProcess) -> dict[str, float]:
+    lines = (line.rpartition(" ") for line in operator.get("/metrics").splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, _, value in lines}
