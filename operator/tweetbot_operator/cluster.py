@@ -9,7 +9,6 @@ ClusterError
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlencode
@@ -19,6 +18,7 @@ from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 
 from tweetbot_api import names
+from tweetbot_operator.api_paths import collection_path, is_fenced, name_resource
 from tweetbot_operator.metrics import NO_ANSWER, Requests
 from tweetbot_operator.observed import Document, Key
 from tweetbot_operator.throttle import Throttle
@@ -30,22 +30,8 @@ _PAGE, _PAGE_OF_WHOLE_OBJECTS = 500, 100
 _JSON = "application/json"
 _METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _DEFAULT_PAUSE_SECONDS = 1.0
-_UNFENCED = ("/apis/coordination.k8s.io/", "/apis/authentication.k8s.io/")
-"""What a replica that does not act may write: Leases and TokenReviews."""
-_RESOURCE = re.compile(r"/(?:api|apis/[^/]+)/[^/]+(?:/namespaces/[^/]+)?/([a-z]+)")
-"""What a path is about, whatever the namespace is called."""
 _KUEUE_VERSIONS = ("v1beta2", "v1beta1")
 """Newest first: Kueue serves one or both."""
-_PREFIXES = {
-    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
-    "Event": "/api/v1/namespaces/{}/events",
-    "Job": "/apis/batch/v1/namespaces/{}/jobs",
-    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
-    "Pod": "/api/v1/namespaces/{}/pods",
-    "Service": "/api/v1/namespaces/{}/services",
-    names.KIND: f"/apis/{names.API_VERSION}/namespaces/{{}}/{names.PLURAL}",
-    names.BATCH_KIND: f"/apis/{names.API_VERSION}/namespaces/{{}}/{names.BATCH_PLURAL}",
-}
 
 
 class ClusterError(Exception):
@@ -95,25 +81,25 @@ class Cluster:
 
     def get(self, kind: str, key: Key) -> Document:
         """Return an object as it is now."""
-        return self._call("GET", f"{_path(kind, key.namespace)}/{key.name}")
+        return self._call("GET", f"{collection_path(kind, key.namespace)}/{key.name}")
 
     def iterate(self, kind: str, namespace: str | None, label: str) -> Iterator[Document]:
         """Yield the objects of a kind that a label selector finds, in one namespace or in all, a page at a time."""
-        return self._list(_path(kind, namespace), {"labelSelector": label}, page=_PAGE_OF_WHOLE_OBJECTS)
+        return self._list(collection_path(kind, namespace), {"labelSelector": label}, page=_PAGE_OF_WHOLE_OBJECTS)
 
     def iterate_uids(self, kind: str, namespace: str | None, label: str) -> Iterator[str]:
         """Yield the uids of the same, of which the apiserver sends no more than the metadata."""
-        for document in self._list(_path(kind, namespace), {"labelSelector": label}, accept=_METADATA):
+        for document in self._list(collection_path(kind, namespace), {"labelSelector": label}, accept=_METADATA):
             yield document["metadata"]["uid"]
 
     def list_pods(self, namespace: str, label: str) -> list[Document]:
         """Return the pods that carry a label, whatever its value."""
-        return list(self._list(_path("Pod", namespace), {"labelSelector": label}))
+        return list(self._list(collection_path("Pod", namespace), {"labelSelector": label}))
 
     def list_warnings(self, namespace: str, uid: str) -> list[Document]:
         """Return the Warning Events about an object."""
         selector = f"involvedObject.uid={uid},type=Warning"
-        return list(self._list(_path("Event", namespace), {"fieldSelector": selector}))
+        return list(self._list(collection_path("Event", namespace), {"fieldSelector": selector}))
 
     def list_workloads(self, namespace: str, job_uid: str) -> list[Document]:
         """Return Kueue's Workloads of a Job, none where there is no Kueue."""
@@ -139,7 +125,7 @@ class Cluster:
 
     def create(self, manifest: Document) -> Document:
         """Make an object; raise AlreadyExistsError if the name is taken."""
-        path = _path(manifest["kind"], manifest["metadata"]["namespace"])
+        path = collection_path(manifest["kind"], manifest["metadata"]["namespace"])
         return self._call("POST", path, manifest, query={"fieldManager": names.FIELD_MANAGER})
 
     def apply(self, manifest: Document) -> Document:
@@ -147,7 +133,7 @@ class Cluster:
         metadata = manifest["metadata"]
         return self._call(
             "PATCH",
-            f"{_path(manifest['kind'], metadata['namespace'])}/{metadata['name']}",
+            f"{collection_path(manifest['kind'], metadata['namespace'])}/{metadata['name']}",
             manifest,
             query={"fieldManager": names.FIELD_MANAGER, "force": "true"},
             content_type="application/apply-patch+yaml",
@@ -156,19 +142,19 @@ class Cluster:
     def replace(self, document: Document) -> Document:
         """Write an object as it was read, but for what was changed in it; raise ConflictError if others changed it."""
         metadata = document["metadata"]
-        path = f"{_path(document['kind'], metadata['namespace'])}/{metadata['name']}"
+        path = f"{collection_path(document['kind'], metadata['namespace'])}/{metadata['name']}"
         return self._call("PUT", path, document, query={"fieldManager": names.FIELD_MANAGER})
 
     def delete(self, kind: str, key: Key, uid: str) -> None:
         """Delete this very object; it stays, marked as being deleted, until its pods have ended."""
         options = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
-        self._call("DELETE", f"{_path(kind, key.namespace)}/{key.name}", options)
+        self._call("DELETE", f"{collection_path(kind, key.namespace)}/{key.name}", options)
 
     def patch_status(self, key: Key, resource_version: str, status: Document, kind: str = names.KIND) -> Document:
         """Merge into a resource's status; raise ConflictError if it is not at this version any more."""
         return self._call(
             "PATCH",
-            f"{_path(kind, key.namespace)}/{key.name}/status",
+            f"{collection_path(kind, key.namespace)}/{key.name}/status",
             {"metadata": {"resourceVersion": resource_version}, "status": status},
             query={"fieldManager": names.FIELD_MANAGER},
             content_type="application/merge-patch+json",
@@ -178,7 +164,7 @@ class Cluster:
         """Set a TweetBot's finalizers; raise ConflictError if it is not at this version any more."""
         return self._call(
             "PATCH",
-            f"{_path(names.KIND, key.namespace)}/{key.name}",
+            f"{collection_path(names.KIND, key.namespace)}/{key.name}",
             {"metadata": {"resourceVersion": resource_version, "finalizers": list(finalizers)}},
             query={"fieldManager": names.FIELD_MANAGER},
             content_type="application/merge-patch+json",
@@ -188,7 +174,7 @@ class Cluster:
         """Set a TweetBot's `spec.runID`; raise ConflictError if it is not at this version any more."""
         return self._call(
             "PATCH",
-            f"{_path(names.KIND, key.namespace)}/{key.name}",
+            f"{collection_path(names.KIND, key.namespace)}/{key.name}",
             {"metadata": {"resourceVersion": resource_version}, "spec": {"runID": run_id}},
             query={"fieldManager": names.FIELD_MANAGER},
             content_type="application/merge-patch+json",
@@ -229,7 +215,7 @@ class Cluster:
         accept: str = _JSON,
     ) -> Document:
         self._requests.note_pause(self._throttle.wait())
-        if _is_fenced(method, path) and not self._may_write():
+        if is_fenced(method, path) and not self._may_write():
             raise TransientError(f"{method} {path}: another replica may act by now")
         headers = {"Accept": accept, "Content-Type": content_type}
         # The token is asked for anew each time: the kubelet renews the file that it comes from.
@@ -245,30 +231,14 @@ class Cluster:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            self._requests.note(method, _resource(path), NO_ANSWER)
+            self._requests.note(method, name_resource(path), NO_ANSWER)
             raise TransientError(f"{method} {path}: {error}") from error
-        self._requests.note(method, _resource(path), str(response.status))
+        self._requests.note(method, name_resource(path), str(response.status))
         if response.status in {429, 503}:
             self._throttle.pause(_read_pause(response.headers.get("Retry-After")))
         if response.status >= 300:
             raise _explain(method, path, response.status, response.data)
         return _read_answer(method, path, response.data)
-
-
-def _path(kind: str, namespace: str | None) -> str:
-    """Return the path of a collection; without a namespace, that of all namespaces together."""
-    prefix = _PREFIXES[kind]
-    return prefix.replace("/namespaces/{}", "") if namespace is None else prefix.format(namespace)
-
-
-def _resource(path: str) -> str:
-    found = _RESOURCE.match(path)
-    assert found  # noqa: S101 - the paths are our own
-    return found[1]
-
-
-def _is_fenced(method: str, path: str) -> bool:
-    return method != "GET" and not path.startswith(_UNFENCED)
 
 
 def _read_answer(method: str, path: str, body: bytes) -> Document:

@@ -10,7 +10,8 @@ from kubernetes.client import Configuration
 
 from tests.unit.operator.test_metrics import read
 from tweetbot_api import names
-from tweetbot_operator.cluster import Cluster, GoneError, TransientError, _path, _resource
+from tweetbot_operator.api_paths import collection_path, name_resource
+from tweetbot_operator.cluster import Cluster, GoneError, TransientError
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
 from tweetbot_operator.throttle import Throttle
@@ -104,12 +105,12 @@ def test_a_request_that_a_replica_may_not_send_is_not_counted(serve: Serve, metr
 @pytest.mark.parametrize(
     ("path", "want"),
     [
-        (_path("Job", None), "jobs"),
-        (_path("Pod", None), "pods"),
-        (f"{_path('Pod', 'jobs')}/leases", "pods"),
-        (f"{_path(names.BATCH_KIND, 'namespaces')}/team/status", "tweetbotbatches"),
+        (collection_path("Job", None), "jobs"),
+        (collection_path("Pod", None), "pods"),
+        (f"{collection_path('Pod', 'jobs')}/leases", "pods"),
+        (f"{collection_path(names.BATCH_KIND, 'namespaces')}/team/status", "tweetbotbatches"),
         ("/apis/authentication.k8s.io/v1/tokenreviews", "tokenreviews"),
     ],
 )
 def test_a_path_is_about_one_resource_whatever_its_names(path: str, want: str) -> None:
-    assert _resource(path) == want
+    assert name_resource(path) == want

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.operator.factories import NOW
 from tests.unit.operator.fake_cluster import FakeCluster
 from tests.unit.operator.test_metrics import read
-from tweetbot_operator.cluster import REQUEST_SECONDS, TransientError, _is_fenced, _path
+from tweetbot_operator.api_paths import collection_path, is_fenced
+from tweetbot_operator.cluster import REQUEST_SECONDS, TransientError
 from tweetbot_operator.lease import ACT_SECONDS, LEASE_SECONDS, Lease
 from tweetbot_operator.metrics import Metrics
 from tweetbot_operator.observed import Key
@@ -110,7 +111,7 @@ def test_a_holder_that_cannot_renew_stops_before_another_may_act() -> None:
 def test_only_the_lease_may_be_written_by_a_replica_that_does_not_act(
     method: str, kind: str, namespace: str, want: bool
 ) -> None:
-    assert _is_fenced(method, f"{_path(kind, namespace)}/ann") is want
+    assert is_fenced(method, f"{collection_path(kind, namespace)}/ann") is want
 
 
 @settings(max_examples=300, deadline=None)
