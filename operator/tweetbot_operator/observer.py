@@ -101,12 +101,15 @@ class Observer:
         """Return the pods of the current attempt, newest first; not those of a deleted Job that had the same name."""
         if run.job_name is None:
             return ()
-        group = _job_key(bot, run.job_name)
-        pods = [pod for pod in self._store.pods.of(group) if job is None or pod.job_uid == job.uid]
+        key = _job_key(bot, run.job_name)
+        pods = self._known_pods(key, job)
         if job is not None and job.is_finished and not any(pod.finished for pod in pods if pod.index == 0):
             self._fetch_pods(bot, run)
-            pods = [pod for pod in self._store.pods.of(group) if pod.job_uid == job.uid]
+            pods = self._known_pods(key, job)
         return tuple(sorted(pods, key=lambda pod: pod.created, reverse=True))
+
+    def _known_pods(self, key: Key, job: ObservedJob | None) -> list[ObservedPod]:
+        return [pod for pod in self._store.pods.of(key) if job is None or pod.job_uid == job.uid]
 
     def _find_warning(self, job: ObservedJob | None, pod: ObservedPod | None) -> WarningEvent | None:
         """Ask for Events only where nothing else can tell: a Job long without a pod, a pod long without a container."""

@@ -2,13 +2,14 @@
 its watches fall silent.
 """
 
+import json
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
@@ -53,10 +54,9 @@ class DeadlyProxy:
         self._http.shutdown()
         self._http.server_close()
 
-    @property
-    def kubeconfig(self) -> dict[str, Any]:
-        """What a client needs to go through the proxy."""
-        return {
+    def write_kubeconfig(self, path: Path) -> None:
+        """Write what a client needs to go through the proxy."""
+        config = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "proxy", "cluster": {"server": f"http://127.0.0.1:{self._http.server_port}"}}],
@@ -64,6 +64,7 @@ class DeadlyProxy:
             "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
             "current-context": "proxy",
         }
+        path.write_text(json.dumps(config))
 
     def silence_watches(self) -> None:
         """Pass on nothing more of the watches that are open now, not even their end; others are not touched."""

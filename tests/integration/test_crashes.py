@@ -62,7 +62,7 @@ def start(
     path = write_settings(tmp_path, control_plane.authority, [namespace])
     with DeadlyProxy(control_plane.client(user, user)) as proxy:
         kubeconfig = tmp_path / "kubeconfig"
-        kubeconfig.write_text(json.dumps(proxy.kubeconfig))
+        proxy.write_kubeconfig(kubeconfig)
 
         def build(**settings: Any) -> MortalOperator:
             path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | settings))

@@ -89,7 +89,7 @@ def test_watches_that_died_without_a_sign_are_opened_anew(own_control_plane: Con
     kubeconfig, settings = tmp_path / "kubeconfig", write_settings(tmp_path, own_control_plane.authority, ["default"])
     operator = OperatorProcess(tmp_path, kubeconfig, settings)
     with DeadlyProxy(own_control_plane.client(user, user)) as proxy, operator:
-        kubeconfig.write_text(json.dumps(proxy.kubeconfig))
+        proxy.write_kubeconfig(kubeconfig)
         operator.start()
         time.sleep(2)
         proxy.silence_watches()

@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.integration.api import Api, bots_path, wait_for
 from tests.integration.life_cycle.mortal_operator import MortalOperator
+from tweetbot_api import names
 from tweetbot_api.messages import BotOutcome
 
 Document = dict[str, Any]
@@ -31,7 +32,7 @@ class Bot:
 
     def hold(self) -> None:
         """Set the finalizer as the operator does for who wants a purge."""
-        changes = {"metadata": {"finalizers": ["tweetbot.dev/purge"]}}
+        changes = {"metadata": {"finalizers": [names.FINALIZER]}}
         self.api.call("PATCH", f"{bots_path(self.namespace)}/{NAME}", changes, "application/merge-patch+json")
 
     def delete(self) -> None:

@@ -1,6 +1,5 @@
 """A control plane and an operator of these tests' own: no other operator may lend a hand when theirs is dead."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -37,7 +36,7 @@ def operator(
     settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | SETTINGS))
     kubeconfig = folder / "kubeconfig"
     with DeadlyProxy(control_plane.client("operator", USER)) as proxy:
-        kubeconfig.write_text(json.dumps(proxy.kubeconfig))
+        proxy.write_kubeconfig(kubeconfig)
         operator = MortalOperator(OperatorProcess(folder, kubeconfig, settings), proxy)
         operator.process.start()
         yield operator
